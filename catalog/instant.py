@@ -1,0 +1,141 @@
+"""Instants as ISO 8601 text, and the number that orders them.
+
+The canonical form is `YYYY-MM-DDThh:mm:ss[.ffffff]Z`, with a year of four digits (or a sign and more), year 0
+included: a climatology's own calendar may have it, and Python's `datetime` cannot hold it. The text is in the
+calendar of the data; a naive time is UTC.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from catalog.errors import BadRequest
+
+CANONICAL = re.compile(r"[+-]?\d{4,7}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_LIBERAL = re.compile(
+    r"(?P<year>[+-]?\d{4,7})(?:-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2})"
+    r"(?:[T ](?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>\.\d+)?)?)?"
+    r"\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?)?)?",
+)
+_MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_OPEN = {"", ".."}
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01 in the proleptic Gregorian calendar, year 0 included.
+
+    A day that a month lacks there (30 February of a 360-day calendar) counts as the month's last day, so that the
+    order of instants is kept.
+    """
+    last = _MONTH_DAYS[month - 1]
+    if month == 2 and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)):  # noqa: PLR2004
+        last = 28
+    day = min(day, last)
+    shifted = year - (month <= 2)  # noqa: PLR2004 - the year starts in March here, so leap days come last
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1  # noqa: PLR2004
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+def seconds(instant: str) -> float:
+    """Return the seconds since 1970-01-01T00:00:00Z of a canonical instant (negative before it)."""
+    match = _LIBERAL.fullmatch(instant)
+    if match is None:
+        raise BadRequest(f"{instant!r} is not an instant", hint="write 2019-02-23T00:00:00Z")
+    number = {key: int(match[key] or 0) for key in ("year", "hour", "minute", "second")}
+    days = _days(number["year"], int(match["month"] or 1), int(match["day"] or 1))
+    clock = number["hour"] * 3600 + number["minute"] * 60 + number["second"]
+    return days * 86400.0 + clock + float(match["fraction"] or 0) - _offset(match["zone"])
+
+
+def _offset(zone: str | None) -> int:
+    if zone is None or zone in {"Z", "UTC"}:
+        return 0
+    sign = -1 if zone[0] == "-" else 1
+    return sign * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
+
+
+def _from_seconds(total: int, fraction: str) -> str:
+    """The canonical instant of whole seconds since 1970 (civil-from-days, proleptic Gregorian)."""
+    days, clock = divmod(total, 86400)
+    era, of_era = divmod(days + 719468, 146097)
+    year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * of_year + 2) // 153
+    day = of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + (3 if shifted < 10 else -9)  # noqa: PLR2004
+    year = year_of_era + era * 400 + (month <= 2)  # noqa: PLR2004
+    hour, rest = divmod(clock, 3600)
+    return f"{_year(year)}-{month:02}-{day:02}T{hour:02}:{rest // 60:02}:{rest % 60:02}{fraction}Z"
+
+
+def _year(year: int) -> str:
+    return f"{year:04}" if 0 <= year <= 9999 else f"{year:+05}"  # noqa: PLR2004
+
+
+def canonical(text: str, *, end: bool = False) -> str:
+    """Return the canonical form of a liberally written instant.
+
+    Args:
+        text: ISO 8601: a year, a month, a day or a time, with or without a zone (naive is UTC).
+        end: Read a year, month or day as its last moment instead of its first (`2019-02` → the end of February).
+
+    Raises:
+        BadRequest: The text is no instant.
+    """
+    match = _LIBERAL.fullmatch(text.strip())
+    month, day = (int(match[k]) if match and match[k] else 0 for k in ("month", "day"))
+    if match is None or month > 12 or day > 31:  # noqa: PLR2004
+        raise BadRequest(f"{text[:60]!r} is not a time", hint="write 2019-02-23 or 2019-02-23T06:00:00Z")
+    hour, minute, second = (int(match[k] or 0) for k in ("hour", "minute", "second"))
+    if hour > 24 or minute > 59 or second > 60 or (month == 0 and match["month"]):  # noqa: PLR2004
+        raise BadRequest(f"{text[:60]!r} is not a time", hint="write 2019-02-23 or 2019-02-23T06:00:00Z")
+    year = int(match["year"])
+    if end and match["hour"] is None:
+        month = month or 12
+        last = min(_MONTH_DAYS[month - 1], _days(year + month // 12, month % 12 + 1, 1) - _days(year, month, 1))
+        return f"{_year(year)}-{month:02}-{day or last:02}T23:59:59.999999Z"
+    fraction = (match["fraction"] or "")[:7].rstrip("0").rstrip(".")
+    if match["zone"] in {None, "Z", "UTC"} and hour < 24 and second < 60:  # noqa: PLR2004
+        stamp = f"{hour:02}:{minute:02}:{second:02}{fraction}Z"
+        return f"{_year(year)}-{month or 1:02}-{day or 1:02}T{stamp}"
+    total = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - _offset(match["zone"])
+    return _from_seconds(total, fraction)
+
+
+def interval(text: str) -> tuple[str | None, str | None]:
+    """Read `a/b`, `a/..`, `../b` or a single `a` as (first, last) canonical instants, both included.
+
+    A day, month or year written as the end stands for its last moment; a single one stands for its whole length.
+
+    Raises:
+        BadRequest: A part is no time, or the end is before the start.
+    """
+    first, slash, last = text.partition("/")
+    if not slash:
+        last = first
+    start = None if first.strip() in _OPEN else canonical(first)
+    stop = None if last.strip() in _OPEN else canonical(last, end=True)
+    if start is None and stop is None and text.strip() not in {"../..", "/", "../", "/.."}:
+        raise BadRequest(f"{text[:60]!r} is not a time", hint="write time=2019-01-01/2019-12-31; .. is an open end")
+    if start is not None and stop is not None and seconds(start) > seconds(stop):
+        raise BadRequest(f"the time range {text[:80]!r} ends before it starts", hint="write time=first/last")
+    return start, stop
+
+
+def _is_canonical(text: str) -> str:
+    if not CANONICAL.fullmatch(text):
+        raise ValueError(f"{text[:60]!r} is not an instant such as 2019-02-23T00:00:00Z")
+    return canonical(text)
+
+
+Instant = Annotated[str, AfterValidator(_is_canonical)]
+"""A canonical instant, as a field of a model."""
+
+
+def now() -> str:
+    """Return the present moment as a canonical instant, to the microsecond, UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,222 @@
+"""A question, what it means, and a page of answers.
+
+`matches` is the slow obvious meaning of search: every store must agree with it. A record's words are folded (NFKD, no
+diacritics, lower case, đ→d) on both sides, so "nhiet do", "nhiệt độ" and "NHIỆT ĐỘ" ask the same; the vocabulary adds
+to a record the Vietnamese and English names of its variables, so a question in one language finds data in the other.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from catalog import vocabulary
+from catalog.errors import BadRequest
+from catalog.instant import interval, seconds
+from catalog.record import BBox, Kind, Model, Record
+
+MAX_TERMS = 32
+MAX_LIMIT = 1_000
+FACETS = ("source", "organisation", "theme", "kind", "format", "variable")
+Sort = Literal["relevance", "title", "-title", "modified", "-modified", "id", "-id"]
+Short = Annotated[str, StringConstraints(max_length=500)]
+
+
+class Query(Model):
+    """A question to the catalog; every condition must hold (AND).
+
+    Args:
+        q: Words, all of which must occur; "words in quotes" must follow one another.
+        bbox: Shares a point with a box of the record.
+        time: First and last instant (None: open), shares an instant with the record's time range.
+        variable: A standard name, a variable's name or a word for it in Vietnamese or English.
+        organisation: Name of a party. source: Source id. theme: Theme id. kind: Kind. format: Distribution format.
+        sort: `relevance` (id where there are no words) or a field, `-` for descending; ties by id.
+        lang: Language of labels and of the title sort.
+    """
+
+    q: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    bbox: BBox | None = None
+    time: tuple[str | None, str | None] | None = None
+    variable: Short | None = None
+    organisation: Short | None = None
+    source: Short | None = None
+    theme: Short | None = None
+    kind: Kind | None = None
+    format: Short | None = None
+    sort: Sort = "relevance"
+    limit: int = Field(default=20, ge=0, le=MAX_LIMIT)
+    offset: int = Field(default=0, ge=0, le=10_000_000)
+    lang: Literal["vi", "en"] = "vi"
+
+    def terms(self) -> tuple[tuple[str, ...], ...]:
+        """Return the terms of `q`, each a tuple of folded words that follow one another; at most 32."""
+        return terms(self.q)
+
+
+class Hit(Model):
+    """One value of a facet: what it is called, and how many of the matching records have it."""
+
+    value: str
+    count: int
+    label: str
+
+
+class Page(Model):
+    """A page of answers: how many records match, this page of them, and the facets of all that match."""
+
+    matched: int
+    items: tuple[Record, ...]
+    facets: Mapping[str, tuple[Hit, ...]]
+
+
+_HINTS = {
+    "bbox": "write bbox=west,south,east,north in degrees, for example bbox=105.5,17,110,22",
+    "time": "write time=2019-01-01/2019-12-31, or .. for an open end",
+    "kind": "one of: " + ", ".join(get_args(Kind)),
+    "sort": "one of: " + ", ".join(get_args(Sort)),
+    "limit": f"a whole number from 0 to {MAX_LIMIT}",
+    "lang": "vi or en",
+}
+
+
+def parse(parameters: Mapping[str, str]) -> Query:
+    """Read the parameters of an address or command as a query; empty ones do not count.
+
+    Raises:
+        BadRequest: A parameter is unknown or cannot be read; the error names it and says how to write it.
+    """
+    fields: dict[str, object] = {}
+    for name, value in parameters.items():
+        if name not in Query.model_fields:
+            raise BadRequest(f"there is no parameter {name[:60]!r}", hint="parameters: " + ", ".join(Query.model_fields))
+        if value == "":
+            continue
+        fields[name] = read_bbox(value) if name == "bbox" else interval(value) if name == "time" else value
+    try:
+        return Query(**fields)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        raise BadRequest(
+            f"{name}={str(parameters.get(name, ''))[:80]!r} cannot be read: {first['msg']}", hint=_HINTS.get(name, "")
+        ) from error
+
+
+def read_bbox(value: str) -> BBox:
+    """Read `west,south,east,north`; 0…360 longitudes and boxes across the antimeridian are fine.
+
+    Raises:
+        BadRequest: It is not four finite numbers within the poles.
+    """
+    try:
+        west, south, east, north = (float(part) for part in value.split(","))
+        return BBox.of(west, south, east, north)
+    except ValueError as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise BadRequest(f"bbox={value[:80]!r} is not a box: {said}", hint=_HINTS["bbox"]) from error
+
+
+_WORD = re.compile(r"[^\W_]+")
+_QUOTED = re.compile(r'"([^"]*)"|(\S+)')
+
+
+@lru_cache(maxsize=65_536)
+def fold(text: str) -> str:
+    """Fold for search only: NFKD without marks, case-folded, đ→d."""
+    plain = unicodedata.normalize("NFKD", text.casefold()).replace("đ", "d")
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """Return the folded words of a text: runs of letters and digits; `_` separates."""
+    return tuple(_WORD.findall(fold(text)))
+
+
+def exact_tokens(text: str) -> tuple[str, ...]:
+    """Return the words of a text with their diacritics (NFC, case-folded): for ranking accent-exact hits first."""
+    return tuple(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))
+
+
+def terms(q: str) -> tuple[tuple[str, ...], ...]:
+    """Return the folded terms of a question, at most 32; an unpaired quote is no quote."""
+    flat: list[tuple[str, ...]] = []
+    for quoted, plain in _QUOTED.findall(q):
+        flat.extend([tokens(quoted)] if quoted else [(word,) for word in tokens(plain)])
+    return tuple(dict.fromkeys(words for words in flat if words))[:MAX_TERMS]
+
+
+def texts(record: Record) -> Iterator[str]:
+    """Yield every text by which the record is found, the title first; phrases do not cross from one to the next."""
+    yield from record.title.words.values()
+    for keyword in record.keywords:
+        yield from keyword.words.values()
+    for variable in record.variables:
+        yield variable.name
+        if variable.standard_name:
+            yield variable.standard_name
+        if variable.title:
+            yield from variable.title.words.values()
+    for concept in vocabulary.concepts(record.variables):
+        yield from concept.words()
+    for party in record.parties:
+        yield party.name
+    yield record.id
+    yield record.native_id
+    if record.summary:
+        yield from record.summary.words.values()
+
+
+def facets_of(record: Record) -> Mapping[str, tuple[str, ...]]:
+    """Return the record's values for each facet, each value once, in the record's order."""
+    found = vocabulary.concepts(record.variables)
+    return {
+        "source": (record.source,),
+        "organisation": tuple(dict.fromkeys(party.name for party in record.parties if party.organisation)),
+        "theme": tuple(dict.fromkeys((*record.themes, *(concept.theme for concept in found)))),
+        "kind": (record.kind,),
+        "format": tuple(dict.fromkeys(d.format for d in record.distributions)),
+        "variable": tuple(dict.fromkeys(concept.standard_name for concept in found)),
+    }
+
+
+def variable_names(record: Record) -> frozenset[str]:
+    """Return the folded names by which a variable of the record may be asked for."""
+    names = [variable.name for variable in record.variables]
+    names += [variable.standard_name for variable in record.variables if variable.standard_name]
+    for concept in vocabulary.concepts(record.variables):
+        names += concept.words()
+    return frozenset(" ".join(tokens(name)) for name in names) - {""}
+
+
+def matches(record: Record, query: Query) -> bool:
+    """Tell whether a record answers a query: the meaning of search, and the oracle of every store."""
+    facets = facets_of(record)
+    for name in ("organisation", "source", "theme", "kind", "format"):
+        wanted = getattr(query, name)
+        if wanted is not None and wanted not in facets[name]:
+            return False
+    if query.variable is not None and " ".join(tokens(query.variable)) not in variable_names(record):
+        return False
+    if query.bbox is not None and not any(query.bbox.intersects(box) for box in record.extent.boxes):
+        return False
+    if query.time is not None and not _overlaps(record, query.time):
+        return False
+    words = [tokens(text) for text in texts(record)]
+    return all(any(_follows(term, text) for text in words) for term in query.terms())
+
+
+def _overlaps(record: Record, time: tuple[str | None, str | None]) -> bool:
+    if record.extent.time is None:
+        return False
+    first, last = record.extent.time.bounds()
+    start, end = time
+    return (start is None or seconds(start) <= last) and (end is None or first <= seconds(end))
+
+
+def _follows(term: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    size = len(term)
+    return any(words[at : at + size] == term for at in range(len(words) - size + 1))

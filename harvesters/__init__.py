@@ -1,0 +1,62 @@
+"""Harvesters pull public marine datasets; every file without a leading underscore is a protocol.
+
+A harvester is a module with two functions:
+
+    harvest(source: Source, fetch: Fetch) -> Iterator[Document]
+        Lists what the source has, a document a dataset, in the source's stable order. `source.resume` is the cursor of
+        the page to start at (a `Document.page` it gave before); `source.changed_since` asks for what changed since
+        (ignore it where the protocol cannot tell). A dataset whose document cannot be had is a Document with a
+        `problem`. Ending without an exception says that the listing is complete; a listing that came out shorter than
+        the source says raises `IncompleteListing`.
+
+    read(document: Document) -> Record
+        Gives a record, or raises `BadDocument`, nothing else, whatever the bytes. It never reaches network or disk.
+        The record's id is `document.id`, its `document_hash` is `document.hash`.
+
+INCREMENTAL = True says that the protocol can tell what changed since.
+
+To add one: write the file, put recorded answers into tests/recorded/<protocol>/, and the contract tests find it.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from catalog.record import Record
+from catalog.source import Document, Source
+
+
+class Answer(Protocol):
+    """What a source answered: status 200 (or 304 with the kept body), and the whole body, within the limits."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Fetch(Protocol):
+    """The only door to the network and to strangers' files, made by the runner for one source."""
+
+    def get(self, url: str, params: Mapping[str, str] | None = None) -> Answer:
+        """Get an address politely. Raises Unreachable, AddressRefused or LimitExceeded."""
+
+    def post(self, url: str, json: Any) -> Answer:
+        """Post JSON politely; for protocols that ask by POST. Raises as `get`."""
+
+    def header(self, path: Path) -> bytes:
+        """Describe a local data file as a header document (`catalog.data.opening.describe`), in a worker process.
+
+        Raises:
+            DataError: The file cannot be read; the message is the reason.
+        """
+
+
+class Harvester(Protocol):
+    """What a protocol's module does."""
+
+    def harvest(self, source: Source, fetch: Fetch) -> Iterator[Document]:
+        """List what the source has."""
+
+    def read(self, document: Document) -> Record:
+        """Read one document."""
