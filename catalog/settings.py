@@ -1,4 +1,4 @@
-"""Every setting, read from the environment with the prefix BIENMO_ (so `workers` is BIENMO_WORKERS)."""
+"""Every setting, read from the environment with the prefix BIENMO_ (so `readers` is BIENMO_READERS)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,8 @@ class Settings(BaseSettings):
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="comma-separated hosts on private addresses that may be reached",
     )  # fmt: skip
-    workers: int = Field(default=2, ge=1, le=64, description="processes that read data")
+    sources: Path | None = Field(default=None, description="the sources.toml in use; else HOME/sources.toml, else the built-in")
+    readers: int = Field(default=2, ge=1, le=64, description="processes that read data, for each server process")
     queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait for a reader")
     read_seconds: float = Field(default=60, gt=0, description="longest reading of one request")
     read_memory: int = Field(default=2_000 * MEGABYTE, gt=0, description="address space of a reader beyond its start, bytes")

@@ -1,0 +1,322 @@
+"""The command line: demo, harvest, serve, search, show, subset, sources, runs.
+
+Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of which a source did not end complete.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from catalog.errors import BadRequest, CatalogError, NotFound
+from catalog.settings import Settings
+from catalog.source import Source, read_sources
+
+app = typer.Typer(
+    name="bienmo",
+    help="Biển Mở: harvest, search and cut public marine data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_err = Console(stderr=True)
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Data home; also BIENMO_HOME.", file_okay=False, show_default=False)
+]
+SourcesOption = Annotated[
+    Path | None, typer.Option("--sources", help="The sources.toml to use.", dir_okay=False, show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly what the API answers.")]
+
+
+def main() -> None:
+    """Run the command line, and say errors in a sentence."""
+    try:
+        app()
+    except CatalogError as error:
+        _err.print(f"[red]{error.code}[/red]: ", end="", highlight=False)
+        _err.print(error.message, markup=False, highlight=False, soft_wrap=True)
+        if error.hint:
+            _err.print(f"  {error.hint}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _settings(home: Path | None, sources: Path | None = None) -> Settings:
+    given: dict[str, Any] = {"home": home, "sources": sources}
+    return Settings(**{key: value for key, value in given.items() if value is not None})
+
+
+def _built_in() -> Path:
+    import harvesters
+
+    return Path(harvesters.__file__).parent / "sources.toml"
+
+
+def configured(settings: Settings) -> tuple[Source, ...]:
+    """Return the sources in use: the setting's file, else HOME/sources.toml, else the built-in list."""
+    at_home = settings.home / "sources.toml"
+    return read_sources(settings.sources or (at_home if at_home.exists() else _built_in()))
+
+
+@app.command()
+def harvest(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]…", help="Sources; all enabled if none.")] = None,
+    sources: SourcesOption = None,
+    home: HomeOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, keep nothing.")] = False,  # noqa: FBT002
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Harvest sources into the catalog."""
+    settings = _settings(home, sources)
+    chosen = _chosen(configured(settings), names or [])
+    runs = _harvest(settings, chosen, dry_run=dry_run)
+    if as_json:
+        _print_json({"runs": [run.model_dump(mode="json") for run in runs]})
+    else:
+        _print_runs(runs, quarantine=True)
+    if any(run.state != "complete" for run in runs):
+        raise typer.Exit(3)
+
+
+def _chosen(sources: Sequence[Source], names: Sequence[str]) -> list[Source]:
+    if not names:
+        return [source for source in sources if source.enabled]
+    known = {source.id: source for source in sources}
+    for name in names:
+        if name not in known:
+            raise NotFound(f"there is no source {name!r}", hint="sources: " + ", ".join(known))
+    return [known[name] for name in names]
+
+
+def _harvest(settings: Settings, sources: Sequence[Source], *, dry_run: bool) -> tuple[Any, ...]:
+    from catalog.service import open_catalog
+    from harvesters._run import harvest_all
+
+    with open_catalog(settings, sources) as catalog, _progress() as tell:
+        return tuple(
+            harvest_all(
+                sources, catalog.store, settings, workers=catalog.workers, progress=tell, dry_run=dry_run
+            )
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(source: str, seen: int, new: int, changed: int, quarantined: int) -> None:
+            said = f"{seen} seen, {new} new, {changed} changed, {quarantined} quarantined"
+            if source not in tasks:
+                tasks[source] = bar.add_task(source, total=None, said=said)
+            bar.update(tasks[source], said=said)
+
+        yield tell
+
+
+@app.command()
+def demo(
+    home: HomeOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Harvest the built-in sample and serve it, with no network."""
+    settings = _settings(home, _built_in())
+    runs = _harvest(settings, _chosen(configured(settings), ["sample"]), dry_run=False)
+    _print_runs(runs, quarantine=True)
+    if any(run.state != "complete" for run in runs):
+        raise typer.Exit(3)
+    _serve(settings, host, port, workers=1)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes.")] = 1,
+    sources: SourcesOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Serve the catalog: pages, API and subsets."""
+    _serve(_settings(home, sources), host, port, workers=workers)
+
+
+def _serve(settings: Settings, host: str, port: int, *, workers: int) -> None:
+    import uvicorn
+
+    os.environ["BIENMO_HOME"] = str(settings.home)
+    if settings.sources:
+        os.environ["BIENMO_SOURCES"] = str(settings.sources)
+    _err.print(f"Biển Mở: http://{host}:{port}/", highlight=False)
+    uvicorn.run(
+        "catalog.__main__:application",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+
+
+def application() -> Any:
+    """Return the ASGI application of the settings in the environment: what `serve` runs, for any ASGI server."""
+    from catalog.app import create_app
+    from catalog.service import open_catalog
+
+    settings = Settings()
+    return create_app(open_catalog(settings, configured(settings)))
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="Words, in Vietnamese or English.")] = "",
+    bbox: Annotated[str, typer.Option(help="west,south,east,north in degrees.")] = "",
+    time: Annotated[str, typer.Option(help="first/last, ISO 8601.")] = "",
+    limit: Annotated[int, typer.Option(help="Records to show.")] = 20,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Search the catalog."""
+    from catalog.interfaces import api
+
+    given = {"q": text, "bbox": bbox, "time": time, "limit": str(limit) if limit != 20 else ""}  # noqa: PLR2004
+    with _opened(home) as catalog:
+        answer = api.datasets(catalog, {key: value for key, value in given.items() if value})
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table("id", "title", "kind", "time", box=None)
+    for item in answer["items"]:
+        span = item["extent"]["time"] or {}
+        when = "/".join((span.get(end) or "..")[:10] for end in ("start", "end")) if span else ""
+        words = item["title"]
+        table.add_row(item["id"], words.get("vi") or words.get("en") or next(iter(words.values())), item["kind"], when)
+    _out().print(table)
+    _err.print(f"{answer['numberReturned']} of {answer['numberMatched']}", highlight=False)
+
+
+@app.command()
+def show(
+    record_id: Annotated[str, typer.Argument(metavar="ID")], home: HomeOption = None, as_json: JsonOption = False  # noqa: FBT002
+) -> None:
+    """Show one record."""
+    from catalog.interfaces import api
+
+    with _opened(home) as catalog:
+        answer = api.dataset(catalog, record_id)
+    if as_json:
+        _print_json(answer)
+    else:
+        _out().print_json(data=answer)
+
+
+@app.command("subset")
+def cut(
+    record_id: Annotated[str, typer.Argument(metavar="ID")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its ending is the format.")],
+    variables: Annotated[str, typer.Option(help="Names, comma-separated; all if empty.")] = "",
+    bbox: Annotated[str, typer.Option(help="west,south,east,north in degrees.")] = "",
+    time: Annotated[str, typer.Option(help="first/last in the data's own calendar.")] = "",
+    depth: Annotated[str, typer.Option(help="min/max in metres, positive down.")] = "",
+    stride: Annotated[str, typer.Option(help="Every n-th along an axis: 2 or time:2,latitude:4.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Cut a dataset into a file."""
+    from catalog.data import subset
+
+    suffix = output.suffix.lstrip(".").lower()
+    if not suffix:
+        raise BadRequest(f"{output} has no ending", hint="end it in .nc, .csv, .parquet or .covjson")
+    given = {"variables": variables, "bbox": bbox, "time": time, "depth": depth, "stride": stride}
+    with _opened(home) as catalog, _err.status(f"cutting {record_id}"):
+        result = catalog.subset(record_id, subset.parse({k: v for k, v in given.items() if v}), suffix)
+        partial = output.with_name(f".{output.name}.part")
+        with partial.open("wb") as file:
+            file.writelines(result.spool.pieces())
+        partial.replace(output)
+        result.spool.close()
+    _err.print(f"{output}: {output.stat().st_size:,} bytes", highlight=False)
+
+
+@app.command("sources")
+def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """List the sources, how many records each has, and its last run."""
+    from catalog.interfaces import api
+
+    with _opened(home, sources) as catalog:
+        answer = api.sources(catalog)
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table("id", "protocol", "records", "last run", "url", box=None)
+    for item in answer["sources"]:
+        run = item["last_run"]
+        last = f"{run['state']} {run['started'][:16]}" if run else ""
+        table.add_row(item["id"], item["protocol"] or "", str(item["records"]), last, item["url"] or item["title"])
+    _out().print(table)
+
+
+@app.command("runs")
+def list_runs(
+    source: Annotated[str | None, typer.Argument(help="Runs of this source only.")] = None,
+    sources: SourcesOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """List the harvest runs, newest first."""
+    from catalog.interfaces import api
+
+    with _opened(home, sources) as catalog:
+        if as_json:
+            _print_json(api.runs(catalog, source))
+        else:
+            _print_runs(catalog.runs(source), quarantine=False)
+
+
+def _opened(home: Path | None, sources: Path | None = None) -> Any:
+    from catalog.service import open_catalog
+
+    settings = _settings(home, sources)
+    return open_catalog(settings, configured(settings))
+
+
+def _out() -> Console:
+    return Console(soft_wrap=not sys.stdout.isatty())
+
+
+def _print_json(answer: Any) -> None:
+    from catalog.interfaces.api import dump
+
+    sys.stdout.buffer.write(dump(answer) + b"\n")
+
+
+def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
+    columns = ("run", "source", "state", "seen", "new", "changed", "unchanged", "quarantined", "held", "withdrawn", "seconds")
+    table = Table(*columns, box=None)
+    for run in runs:
+        counts = run.counts
+        table.add_row(
+            *map(str, (run.id, run.source, run.state, run.seen, counts.new, counts.changed, counts.unchanged)),
+            *map(str, (counts.quarantined, run.held, run.withdrawn, f"{run.seconds:.1f}")),
+        )  # fmt: skip
+    _out().print(table)
+    for run in runs:
+        if run.note:
+            _err.print(f"{run.source}: {run.note}", markup=False, highlight=False)
+        for item in run.quarantine if quarantine else ():
+            _err.print(f"{run.source}: quarantined {item.native_id}: {item.reason}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Interfaces are standards' addresses over the service; every file has `router(catalog: Catalog) -> APIRouter`."""

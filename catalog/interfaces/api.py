@@ -1,0 +1,254 @@
+"""The JSON API of the catalog: /api/datasets and their subsets, /api/sources, /api/runs, /health."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from catalog import formats
+from catalog.data import subset
+from catalog.data.workers import Spool
+from catalog.errors import BadRequest, CatalogError
+from catalog.record import Record
+from catalog.search import Page, parse
+from catalog.search import Query as Question
+from catalog.service import OPENABLE, Catalog
+
+PROBLEM = "application/problem+json"
+MAX_RUNS = 500
+_INERT = {"x-content-type-options": "nosniff"}
+Words = Annotated[str | None, Query()]
+
+
+def problem(error: CatalogError, *, instance: str = "") -> dict[str, Any]:
+    """Return an error as problem details (RFC 9457), with the catalog's own code, hint and details."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.code.replace("-", " ").capitalize(),
+        "status": error.status,
+        "code": error.code,
+        "detail": error.message,
+    }
+    if error.hint:
+        body["hint"] = error.hint
+    if instance:
+        body["instance"] = instance
+    return body | {key: value for key, value in error.details.items() if key not in body}
+
+
+def dump(answer: Any) -> bytes:
+    """Return an answer as JSON bytes: what the API sends, and what `--json` prints."""
+    return orjson.dumps(answer)
+
+
+def datasets(catalog: Catalog, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Answer a search: numberMatched, numberReturned, items, facets, links. Raises BadRequest."""
+    question = parse(parameters)
+    page = catalog.search(question)
+    return {
+        "numberMatched": page.matched,
+        "numberReturned": len(page.items),
+        "items": [_item(record) for record in page.items],
+        "facets": {name: [hit.model_dump() for hit in hits] for name, hits in page.facets.items()},
+        "links": _page_links(question, page, parameters),
+    }
+
+
+def _page_links(question: Question, page: Page, parameters: Mapping[str, str]) -> list[dict[str, str]]:
+    def link(rel: str, offset: int) -> dict[str, str]:
+        kept = {key: value for key, value in parameters.items() if key != "offset" and value != ""}
+        query = urlencode(kept | ({"offset": str(offset)} if offset else {}))
+        return {"rel": rel, "href": "/api/datasets" + (f"?{query}" if query else ""), "type": "application/json"}
+
+    links = [link("self", question.offset)]
+    if question.limit and question.offset + question.limit < page.matched:
+        links.append(link("next", question.offset + question.limit))
+    if question.limit and question.offset > 0:
+        links.append(link("prev", max(0, question.offset - question.limit)))
+    return links
+
+
+def dataset(catalog: Catalog, record_id: str) -> dict[str, Any]:
+    """Answer with one record and its links. Raises NotFound or Withdrawn."""
+    return _item(catalog.get(record_id))
+
+
+def _item(record: Record) -> dict[str, Any]:
+    home = f"/api/datasets/{quote(record.id)}"
+    links = [
+        {"rel": "self", "href": home, "type": "application/json"},
+        {"rel": "alternate", "href": f"/datasets/{quote(record.id)}", "type": "text/html"},
+        {"rel": "version-history", "href": f"{home}/history", "type": "application/json"},
+    ]
+    if any(d.protocol in OPENABLE for d in record.distributions):
+        links += [
+            {"rel": "enclosure", "href": f"{home}/subset.{suffix}", "type": chosen.MEDIA_TYPE}
+            for suffix, chosen in formats.all_formats().items()
+        ]
+    return record.model_dump(mode="json") | {"links": links}
+
+
+def history(catalog: Catalog, record_id: str) -> dict[str, Any]:
+    """Answer with every version of a record, oldest first. Raises NotFound."""
+    return {"versions": [version.model_dump(mode="json") for version in catalog.history(record_id)]}
+
+
+def sources(catalog: Catalog) -> dict[str, Any]:
+    """Answer with the sources, their counts and last runs."""
+    return {"sources": [source.model_dump(mode="json") for source in catalog.sources()]}
+
+
+def runs(catalog: Catalog, source: str | None = None, limit: int = 50) -> dict[str, Any]:
+    """Answer with the runs, newest first. Raises NotFound for an unknown source."""
+    return {"runs": [run.model_dump(mode="json") for run in catalog.runs(source, limit=limit)]}
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """Return the API's routes over a catalog."""
+    routes = APIRouter()
+    _search_routes(routes, catalog)
+    _subset_route(routes, catalog)
+    _report_routes(routes, catalog)
+    return routes
+
+
+def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
+    @routes.get("/api/datasets", tags=["datasets"], response_class=Response, responses=_JSON)
+    def search_datasets(  # noqa: PLR0913 - the parameters are the interface
+        request: Request,
+        q: Annotated[str | None, Query(description='Words that all occur; "quoted words" follow one another.')] = None,
+        bbox: Annotated[str | None, Query(description="west,south,east,north in degrees; west > east crosses 180°.")] = None,
+        time: Annotated[str | None, Query(description="first/last, ISO 8601, both included; `..` is open.")] = None,
+        variable: Annotated[str | None, Query(description="CF standard name, variable name, or a word for it.")] = None,
+        organisation: Words = None,
+        source: Words = None,
+        theme: Words = None,
+        kind: Words = None,
+        format: Annotated[str | None, Query(description="Format of a distribution.")] = None,  # noqa: A002
+        sort: Annotated[str | None, Query(description="relevance, title, modified, id; `-` first: descending.")] = None,
+        limit: Annotated[str | None, Query(description="Records on a page, 0 to 1000; 20 unless told.")] = None,
+        offset: Annotated[str | None, Query(description="Records to leave out at the start.")] = None,
+        lang: Annotated[str | None, Query(description="Language of labels: vi or en.")] = None,
+    ) -> Response:
+        """Search the catalog."""
+        return _json(datasets(catalog, parameters_of(request)))
+
+    @routes.get("/api/datasets/{record_id}", tags=["datasets"], response_class=Response, responses=_JSON)
+    def get_dataset(request: Request, record_id: str) -> Response:
+        """Return one record."""
+        _refuse_unknown(request, ())
+        return _json(dataset(catalog, record_id))
+
+    @routes.get("/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_JSON)
+    def get_history(request: Request, record_id: str) -> Response:
+        """Return every version of a record, oldest first."""
+        _refuse_unknown(request, ())
+        return _json(history(catalog, record_id))
+
+
+def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
+    media = {chosen.MEDIA_TYPE: {} for chosen in formats.all_formats().values()}
+
+    @routes.get(
+        "/api/datasets/{record_id}/subset.{suffix}",
+        tags=["subsets"],
+        response_class=Response,
+        responses={200: {"content": media}, **_PROBLEMS},
+    )
+    def get_subset(  # noqa: PLR0913 - the parameters are the interface
+        request: Request,
+        record_id: str,
+        suffix: str,
+        variables: Annotated[str | None, Query(description="Names, comma-separated; all data variables if empty.")] = None,
+        bbox: Annotated[str | None, Query(description="west,south,east,north in degrees; cell centres inside.")] = None,
+        time: Annotated[str | None, Query(description="first/last in the data's own calendar, both included.")] = None,
+        depth: Annotated[str | None, Query(description="min/max in metres, positive down.")] = None,
+        stride: Annotated[str | None, Query(description="Every n-th along an axis: `2` or `time:2,latitude:4`.")] = None,
+    ) -> Response:
+        """Cut a dataset, in one of the formats nc, csv, parquet, covjson."""
+        result = catalog.subset(record_id, subset.parse(parameters_of(request)), suffix)
+        headers = {
+            **_INERT,
+            "content-length": str(result.spool.size),
+            "content-disposition": f'attachment; filename="{result.filename}"',
+        }
+        return StreamingResponse(_stream(result.spool), media_type=result.media_type, headers=headers)
+
+
+async def _stream(spool: Spool) -> AsyncIterator[bytes]:
+    try:
+        for piece in spool.pieces():
+            yield piece
+    finally:
+        spool.close()
+
+
+def _report_routes(routes: APIRouter, catalog: Catalog) -> None:
+    @routes.get("/api/sources", tags=["sources"], response_class=Response, responses=_JSON)
+    def get_sources(request: Request) -> Response:
+        """Return the sources, how many records each has, and its last run."""
+        _refuse_unknown(request, ())
+        return _json(sources(catalog))
+
+    @routes.get("/api/runs", tags=["sources"], response_class=Response, responses=_JSON)
+    def get_runs(
+        request: Request,
+        source: Annotated[str | None, Query(description="Runs of this source only.")] = None,
+        limit: Annotated[str | None, Query(description=f"How many, 1 to {MAX_RUNS}; 50 unless told.")] = None,
+    ) -> Response:
+        """Return the harvest runs, newest first, with what they quarantined."""
+        given = parameters_of(request)
+        _refuse_unknown(request, ("source", "limit"))
+        return _json(runs(catalog, given.get("source") or None, _count(given.get("limit") or "50")))
+
+    @routes.get("/health", tags=["health"])
+    def health() -> dict[str, Any]:
+        """Answer 200 when the catalog can be searched."""
+        return {"status": "ok", "records": sum(catalog.store.sources().values())}
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_RUNS):  # noqa: PLR2004
+        raise BadRequest(f"limit={text[:20]!r} cannot be read", hint=f"a whole number from 1 to {MAX_RUNS}")
+    return int(text)
+
+
+def parameters_of(request: Request) -> dict[str, str]:
+    """Return the request's parameters. Raises BadRequest where one is given twice, so that none is dropped."""
+    pairs = request.query_params.multi_items()
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        twice = next(name for name in given if len(request.query_params.getlist(name)) > 1)
+        raise BadRequest(f"the parameter {twice[:60]!r} is given twice", hint="give each parameter once")
+    return given
+
+
+def _refuse_unknown(request: Request, known: tuple[str, ...]) -> None:
+    for name in request.query_params:
+        if name not in known:
+            has = "parameters: " + ", ".join(known) if known else "this address takes no parameters"
+            raise BadRequest(f"there is no parameter {name[:60]!r}", hint=has)
+
+
+def _json(answer: Any) -> Response:
+    return Response(dump(answer), media_type="application/json", headers=_INERT)
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {PROBLEM: {}}}
+    for status, text in (
+        (400, "a parameter cannot be read"),
+        (404, "there is no such thing"),
+        (410, "withdrawn"),
+        (413, "the answer would be too large"),
+        (422, "outside the data, or no data that can be cut"),
+        (429, "too busy"),
+        (502, "the data could not be read"),
+        (503, "the file is not the one that was harvested"),
+        (504, "the reader did not finish"),
+    )
+}
+_JSON: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}}, **_PROBLEMS}
