@@ -1,0 +1,58 @@
+"""Who may import whom, where import-linter's contracts cannot say it: siblings, and what a protocol may see.
+
+The siblings are found in the tree, so a new file is held to the rules without being named anywhere. A leading
+underscore marks a room that siblings share; it is no sibling.
+"""
+
+import grimp
+import pytest
+
+SIBLINGS = ("catalog.dialects", "catalog.stores", "catalog.formats", "catalog.interfaces", "harvesters")
+SEEN_BY_PROTOCOLS = (
+    "catalog.record",
+    "catalog.source",
+    "catalog.errors",
+    "catalog.instant",
+    "catalog.dialects",
+    "harvesters._json",
+)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph("catalog", "harvesters", cache_dir=None)
+
+
+def plugins(graph, package):
+    return sorted(
+        module for module in graph.find_children(package) if not module.rpartition(".")[2].startswith("_")
+    )
+
+
+def protocols(graph):
+    return [module for module in plugins(graph, "harvesters") if module != "harvesters.sample"]
+
+
+@pytest.mark.parametrize("package", SIBLINGS)
+def test_siblings_do_not_know_each_other(graph, package):
+    siblings = plugins(graph, package)
+    assert siblings, f"{package} has no file to check"
+    known = {
+        chain
+        for importer in siblings
+        for imported in siblings
+        if importer != imported and (chain := graph.find_shortest_chain(importer, imported, as_packages=True))
+    }
+    assert not known, f"siblings of {package} know each other: {known}"
+
+
+def test_a_protocol_sees_only_what_a_document_needs(graph):
+    for protocol in protocols(graph):
+        seen = graph.find_modules_directly_imported_by(protocol)
+        strange = {
+            module
+            for module in seen
+            if module != "harvesters"
+            and not any(module == room or module.startswith(f"{room}.") for room in SEEN_BY_PROTOCOLS)
+        }
+        assert not strange, f"{protocol} imports {strange}"
