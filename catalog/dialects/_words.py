@@ -1,0 +1,123 @@
+"""Strangers' values made fit for a record: words no control characters, finite numbers, web addresses."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from catalog import instant
+from catalog.errors import BadRequest
+from catalog.record import Text
+
+MAX_WORDS = 200_000
+MAX_NAME = 1_000
+MAX_ADDRESS = 4_000
+MAX_NUMBER = 1e300
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+_DOI = re.compile(r"10\.[0-9]{4,9}/[^\s\"<>]+")
+_WEB = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
+
+
+def complaint(error: ValidationError) -> str:
+    """Return the first fault of a validation as a short sentence: where, and what."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"[:300]
+
+
+def words(value: Any, limit: int = MAX_WORDS) -> str | None:
+    """Return a value as clean words, or None where there are none.
+
+    Control characters, NULs and lone surrogates are dropped (line ends and tabs stay); numbers are written
+    out; the words of a list are joined by ", "; anything else is no words.
+    """
+    if isinstance(value, list | tuple):
+        value = ", ".join(part for part in map(words, value) if part) if _flat(value) else None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value) if -MAX_NUMBER < value < MAX_NUMBER else None
+    if not isinstance(value, str):
+        return None
+    clean = _CONTROL.sub("", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    return clean[:limit].rstrip() or None
+
+
+def _flat(value: Iterable[Any]) -> bool:
+    return not any(isinstance(part, list | tuple | dict) for part in value)
+
+
+def name(value: Any) -> str | None:
+    """Return clean words of at most 1,000 characters on one line, or None."""
+    said = words(value)
+    return (" ".join(said.split())[:MAX_NAME].rstrip() or None) if said else None
+
+
+def each(value: Any) -> tuple[str | None, ...]:
+    """Return a value that may be a list as a tuple of names, None in the place of what is no name."""
+    return tuple(name(part) for part in value) if isinstance(value, list | tuple) else (name(value),)
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object, or an empty one where the value is something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return the JSON objects of a list; what is none is left out."""
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list | tuple) else ()
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, also from its decimal text or a list of one, or None."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value[:60] if isinstance(value, str) else value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number ≥ 0 that fits 63 bits, or None."""
+    found = number(value)
+    return int(found) if found is not None and 0 <= found < 2**63 and found == int(found) else None
+
+
+def address(value: Any) -> str | None:
+    """Return the first http(s) address in a text, or None; no other scheme is let in."""
+    said = words(value)
+    found = _WEB.search(said) if said else None
+    link = found[0].rstrip(".,;)]}'") if found else ""
+    return link if len(link) > len("https://") and len(link) <= MAX_ADDRESS else None
+
+
+def doi(*values: Any) -> str | None:
+    """Return the first DOI in some texts, without resolver or trailing punctuation, or None."""
+    for value in values:
+        said = words(value)
+        found = _DOI.search(said) if said else None
+        if found and len(link := found[0].rstrip(".,;)]}'")) > found[0].index("/") + 1:
+            return link
+    return None
+
+
+def moment(value: Any, *, end: bool = False) -> str | None:
+    """Return a canonical instant of a liberally written time, or None."""
+    said = words(value, 60)
+    try:
+        return instant.canonical(said, end=end) if said else None
+    except BadRequest:
+        return None
+
+
+def text(said: Mapping[str, Any]) -> Text | None:
+    """Return a text of values by language, without `und` where another language says the same."""
+    clean = {language: found for language, value in said.items() if (found := words(value))}
+    if "und" in clean and clean["und"] in [value for key, value in clean.items() if key != "und"]:
+        del clean["und"]
+    return Text(words=clean) if clean else None

@@ -1,0 +1,150 @@
+"""Folders of NetCDF, HDF5 and Zarr files: a dataset a file, described by its own header."""
+
+import os
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from catalog.dialects import acdd
+from catalog.errors import BadSource, DataError
+from catalog.record import Record
+from catalog.source import Document, Source
+from harvesters import Fetch
+
+INCREMENTAL = False
+SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".hdf", ".he5"})
+NO_DATA = frozenset(
+    {
+        ".md",
+        ".txt",
+        ".csv",
+        ".tsv",
+        ".json",
+        ".geojson",
+        ".xml",
+        ".html",
+        ".toml",
+        ".yaml",
+        ".py",
+        ".sh",
+        ".pdf",
+    }
+    | {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".svg",
+        ".zip",
+        ".gz",
+        ".tgz",
+        ".tar",
+        ".bz2",
+        ".xz",
+        ".md5",
+        ".sha256",
+    }
+)
+_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF")
+_ZARR = (".zgroup", ".zmetadata", ".zarray", "zarr.json")
+_PAGE = 100
+
+
+def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
+    """List the data files under a folder by their relative path, each described by `fetch.header`.
+
+    Options: `include` and `exclude`, a glob or a list of globs of relative paths (`*` also crosses folders).
+
+    Raises:
+        BadSource: The url is no folder that can be read.
+    """
+    folder = _folder(source)
+    listed = [path for path in _data_files(folder, folder.resolve()) if _wanted(path, folder, source.options)]
+    listed.sort(key=lambda path: path.relative_to(folder).as_posix())
+    start = int(source.resume) if source.resume and source.resume.isdecimal() else 0
+    for at, path in enumerate(listed):
+        if at >= start:
+            yield _document(source, folder, path, str(at - at % _PAGE), fetch)
+
+
+def read(document: Document) -> Record:
+    """Read the header of a file. Raises BadDocument."""
+    return acdd.read(document)
+
+
+def _document(source: Source, folder: Path, path: Path, page: str, fetch: Fetch) -> Document:
+    native_id = path.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
+    content, problem = b"", None
+    try:
+        content = fetch.header(path)
+    except DataError as error:
+        problem = f"{error.code}: {error.message}"
+    return Document(
+        source=source.id,
+        native_id=native_id,
+        name=PurePosixPath(native_id).stem,
+        content=content,
+        url="file:" + native_id,
+        page=page,
+        problem=problem,
+    )
+
+
+def _folder(source: Source) -> Path:
+    split = urlsplit(source.url)
+    if split.scheme not in {"", "file"} or split.netloc not in {"", "localhost"}:
+        raise BadSource(f"{source.url[:200]!r} is no folder", hint="give a path or file:///path")
+    folder = Path(unquote(split.path) if split.scheme else source.url).expanduser()
+    if not folder.is_absolute() or not folder.is_dir():
+        raise BadSource(f"the folder {str(folder)[:200]!r} of source {source.id!r} is not there")
+    return folder
+
+
+def _wanted(path: Path, folder: Path, options: Mapping[str, Any]) -> bool:
+    relative = path.relative_to(folder).as_posix()
+    include, exclude = (_globs(options.get(key)) for key in ("include", "exclude"))
+    included = not include or any(fnmatch(relative, glob) for glob in include)
+    return included and not any(fnmatch(relative, glob) for glob in exclude)
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value or ()))
+
+
+def _data_files(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield data files and Zarr folders; no link is followed out of the root, or to a folder."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise BadSource(f"the folder {str(folder)[:200]!r} cannot be listed: {error.strerror}") from error
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.is_symlink() and not _inside(path, root):
+            continue
+        if entry.is_dir():
+            if any((path / name).is_file() for name in _ZARR):
+                yield path
+            elif not entry.is_symlink():
+                yield from _data_files(path, root)
+        elif entry.is_file() and _is_data(path):
+            yield path
+
+
+def _inside(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(root)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _is_data(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or suffix in NO_DATA:
+        return suffix in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _MAGIC
+    except OSError:
+        return False
