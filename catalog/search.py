@@ -6,9 +6,7 @@ to a record the Vietnamese and English names of its variables, so a question in 
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -17,6 +15,7 @@ from catalog import vocabulary
 from catalog.errors import BadRequest
 from catalog.instant import interval, seconds
 from catalog.record import BBox, Kind, Model, Record
+from catalog.words import exact_tokens, fold, tokens
 
 MAX_TERMS = 32
 MAX_LIMIT = 1_000
@@ -120,25 +119,7 @@ def read_bbox(value: str) -> BBox:
         raise BadRequest(f"bbox={value[:80]!r} is not a box: {said}", hint=_HINTS["bbox"]) from error
 
 
-_WORD = re.compile(r"[^\W_]+")
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
-
-
-@lru_cache(maxsize=65_536)
-def fold(text: str) -> str:
-    """Fold for search only: NFKD without marks, case-folded, đ→d."""
-    plain = unicodedata.normalize("NFKD", text.casefold()).replace("đ", "d")
-    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()
-
-
-def tokens(text: str) -> tuple[str, ...]:
-    """Return the folded words of a text: runs of letters and digits; `_` separates."""
-    return tuple(_WORD.findall(fold(text)))
-
-
-def exact_tokens(text: str) -> tuple[str, ...]:
-    """Return the words of a text with their diacritics (NFC, case-folded): for ranking accent-exact hits first."""
-    return tuple(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))
 
 
 def terms(q: str) -> tuple[tuple[str, ...], ...]:
@@ -220,3 +201,9 @@ def _overlaps(record: Record, time: tuple[str | None, str | None]) -> bool:
 def _follows(term: tuple[str, ...], words: tuple[str, ...]) -> bool:
     size = len(term)
     return any(words[at : at + size] == term for at in range(len(words) - size + 1))
+
+
+__all__ = [
+    "FACETS", "MAX_LIMIT", "MAX_TERMS", "Hit", "Page", "Query", "Sort", "exact_tokens", "facets_of", "fold", "matches",
+    "parse", "read_bbox", "terms", "texts", "tokens", "variable_names",
+]  # fmt: skip

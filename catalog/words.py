@@ -1,0 +1,29 @@
+"""Words of a text, folded for search: the same on both sides of every comparison.
+
+Folding is for finding only and is never shown: NFKD without marks, case-folded, and đ→d by hand (it has no
+decomposition), so "nhiet do", "nhiệt độ" (NFC or NFD) and "NHIỆT ĐỘ" are the same words.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_WORD = re.compile(r"[^\W_]{1,500}")
+"""A run of letters and digits; a longer one is cut into pieces, so that no index meets its own limit."""
+
+
+@lru_cache(maxsize=65_536)
+def fold(text: str) -> str:
+    """Fold for search only: NFKD without marks, case-folded, đ→d."""
+    plain = unicodedata.normalize("NFKD", text.casefold()).replace("đ", "d")
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """Return the folded words of a text: runs of letters and digits; `_` separates."""
+    return tuple(_WORD.findall(fold(text)))
+
+
+def exact_tokens(text: str) -> tuple[str, ...]:
+    """Return the words of a text with their diacritics (NFC, case-folded): for ranking accent-exact hits first."""
+    return tuple(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))
