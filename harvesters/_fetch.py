@@ -1,0 +1,252 @@
+"""The only door to the network: polite, retrying, limited in size and time, address-checked, ETag-aware."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import orjson
+import requests
+from urllib3.exceptions import HTTPError
+
+from catalog import addresses
+from catalog.data.workers import Workers
+from catalog.errors import BadSource, CatalogError, DataError, DataUnreadable, LimitExceeded, Unreachable
+from catalog.settings import MEGABYTE, Settings
+from catalog.source import Source
+from harvesters._kept import Kept
+
+KEPT_BYTES = 500 * MEGABYTE
+_WHOLE = {200, 203}  # 206 and 204 are not the document that was asked for
+_NOT_MODIFIED = 304
+_AGAIN = {408, 425, 429}  # RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4
+_LONGEST_BACKOFF = 60.0
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a source answered: status 200, or 304 with the body kept from before."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Fetch:
+    """The door of one source's harvest; not for several threads at once.
+
+    Args:
+        settings: The limits, the allowed hosts, the data home.
+        source: Who is asked; named in errors.
+        workers: Processes that read files; None where no header will be asked for.
+        sleep: Waits between tries, given seconds.
+        chance: A random number in 0…1, for the jitter.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        workers: Workers | None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings, self._source, self._workers = settings, source, workers
+        self._sleep, self._chance = sleep, chance
+        self._answers = Kept(settings.home / "cache" / "fetch", KEPT_BYTES)
+        self._headers = Kept(settings.home / "cache" / "headers", KEPT_BYTES)
+        self._session = addresses.session(
+            settings.allow_hosts,
+            stall_seconds=settings.fetch_stall_seconds,
+            user_agent=settings.user_agent,
+            seconds=settings.fetch_seconds,
+            max_bytes=settings.fetch_bytes,
+        )
+
+    def get(self, url: str, params: Mapping[str, str] | None = None) -> Reply:
+        """Get an address; what has not changed since it was kept is not sent again.
+
+        Raises:
+            Unreachable: No whole answer after all tries, or one that says no (`details["status"]`).
+            AddressRefused: The address, or one it redirects to, may not be reached.
+            LimitExceeded: The answer was too large or too slow, or redirected too often.
+        """
+        key = url + ("?" + urlencode(params) if params else "")
+        kept = self._answers.get(key)
+        conditions = {
+            name: value for name, value in (kept[0] if kept else {}).items() if name.startswith("If-")
+        }
+        response = self.ask("GET", url, params=params, headers=conditions)
+        if response.status_code == _NOT_MODIFIED and kept:
+            return Reply(
+                _NOT_MODIFIED, response.url, {**response.headers, "Content-Type": kept[0]["type"]}, kept[1]
+            )
+        reply = self._whole(response)
+        validators = {"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"}
+        facts = {ours: reply.headers[name] for ours, name in validators.items() if name in reply.headers}
+        if facts:
+            self._answers.put(key, {**facts, "type": reply.headers.get("Content-Type", "")}, reply.content)
+        return reply
+
+    def post(self, url: str, json: Any) -> Reply:
+        """Post JSON to an address; a redirect is refused, for it would lose the question. Raises as `get`."""
+        return self._whole(self.ask("POST", url, json=json))
+
+    def header(self, path: Path) -> bytes:
+        """Describe a local data file as a header document, in a worker process.
+
+        Raises:
+            DataError: The file cannot be read; the message is the reason.
+        """
+        from catalog.data import opening  # noqa: PLC0415 - heavy, and only for sources of files
+
+        if self._workers is None:
+            raise BadSource(f"source {self._source.id!r} has files, and no workers to read them")
+        try:
+            stat = path.stat()
+            key = f"{path.absolute()}\n{stat.st_size}\n{stat.st_mtime_ns}" if path.is_file() else ""
+            kept = self._headers.get(key) if key else None
+            if kept:
+                return kept[1]
+            said = orjson.dumps(self._workers.run(opening.describe, str(path), key=key or str(path)))
+        except DataError:
+            raise
+        except (CatalogError, OSError, TypeError) as error:
+            raise DataUnreadable(f"{path.name} cannot be described: {error}") from error
+        if key:
+            self._headers.put(key, {}, said)
+        return said
+
+    @property
+    def requests_session(self) -> "PoliteSession":
+        """A session for libraries that bring their own client over `requests`, under the same limits."""
+        return PoliteSession(self)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        """Use the door in a `with` block that closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def ask(self, method: str, url: str, **request: Any) -> requests.Response:
+        """Ask politely, several times if need be; gives an answer that says yes, or no for good (4xx).
+
+        The tries share the time of one fetch (the waits between them not counted). Raises as `get`.
+        """
+        failure, spent, status = "", 0.0, None
+        for attempt in range(1, self._settings.fetch_tries + 1):
+            begun, wait = time.monotonic(), None
+            left = max(self._settings.fetch_seconds - spent, 0.001)
+            try:
+                response = self._session.request(
+                    method, url, timeout=left, allow_redirects=method == "GET", **request
+                )
+            except LimitExceeded as error:
+                raise LimitExceeded(f"{url[:300]}: {error.message}", error.hint, {"url": url}) from error
+            except (requests.RequestException, HTTPError) as error:
+                failure, status = f"{type(error).__name__}: {error}"[:300], None
+            else:
+                status = response.status_code
+                if response.is_redirect:
+                    raise Unreachable(
+                        f"{url[:300]} moved to {response.headers['Location'][:300]!r}",
+                        hint="put the new address into sources.toml",
+                        details={"url": url, "status": status},
+                    )
+                if status not in _AGAIN and status < 500:  # noqa: PLR2004
+                    return response
+                failure, wait = f"status {status}", self._retry_after(response)
+            spent += time.monotonic() - begun
+            self._pause(url, attempt, wait, failure, spent)
+        raise Unreachable(
+            f"{url[:300]} gave no answer in {self._settings.fetch_tries} tries: {failure}",
+            details={"url": url, "status": status},
+        )
+
+    def _pause(self, url: str, attempt: int, wait: float | None, failure: str, spent: float) -> None:
+        """Wait before the next try: as long as the source asks, else twice as long as before, with jitter."""
+        if spent >= self._settings.fetch_seconds:
+            raise LimitExceeded(
+                f"{url[:300]} gave no answer in {self._settings.fetch_seconds:g} s: {failure}",
+                hint="the limit is BIENMO_FETCH_SECONDS",
+                details={"url": url},
+            )
+        if attempt == self._settings.fetch_tries:
+            return
+        if wait is not None and wait > self._settings.retry_after_seconds:
+            raise Unreachable(
+                f"{url[:300]} asks to come back in {wait:.0f} s ({failure})",
+                hint="harvest it again later; the longest wait is BIENMO_RETRY_AFTER_SECONDS",
+                details={"url": url, "retry_after": wait},
+            )
+        backoff = min(2.0 ** (attempt - 1), _LONGEST_BACKOFF) * (0.5 + self._chance() / 2)
+        seconds = backoff if wait is None else wait + self._chance()
+        _LOG.info("%s: %s; try %d in %.1f s", url, failure, attempt + 1, seconds)
+        self._sleep(seconds)
+
+    def _retry_after(self, response: requests.Response) -> float | None:
+        """The seconds of a Retry-After header (RFC 9110 §10.2.3: seconds or a date), None without one."""
+        said = response.headers.get("Retry-After", "").strip()
+        if said.isascii() and said.isdigit():
+            return float(said[:12])
+        try:
+            moment = parsedate_to_datetime(said)
+            return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+    def _whole(self, response: requests.Response) -> Reply:
+        if response.status_code not in _WHOLE:
+            raise Unreachable(
+                f"{response.url[:300]} answered with status {response.status_code}",
+                details={"url": response.url, "status": response.status_code},
+            )
+        return Reply(response.status_code, response.url, response.headers, response.content)
+
+
+class PoliteSession:
+    """The part of `requests.Session` that client libraries use, over a Fetch.
+
+    A refusal for good (4xx) is returned for the library to read; everything else raises as `Fetch.get`. Who
+    asks and how long it may take is ours to say, so a `User-Agent` and a `timeout` given by the library do
+    not count.
+    """
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        """Send a request with `params`, `data`, `json` and `headers` as in `requests`."""
+        headers = {
+            name: value
+            for name, value in (options.get("headers") or {}).items()
+            if name.lower() != "user-agent"
+        }
+        sent = {name: options[name] for name in ("params", "data", "json") if options.get(name) is not None}
+        return self._fetch.ask(method.upper(), url, headers=headers, **sent)
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        """Get an address."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> requests.Response:
+        """Post to an address."""
+        return self.request("POST", url, **options)
+
+    def close(self) -> None:
+        """Do nothing: the runner closes the door."""
