@@ -29,10 +29,6 @@ def plugins(graph, package):
     )
 
 
-def protocols(graph):
-    return [module for module in plugins(graph, "harvesters") if module != "harvesters.sample"]
-
-
 @pytest.mark.parametrize("package", SIBLINGS)
 def test_siblings_do_not_know_each_other(graph, package):
     siblings = plugins(graph, package)
@@ -47,7 +43,7 @@ def test_siblings_do_not_know_each_other(graph, package):
 
 
 def test_a_protocol_sees_only_what_a_document_needs(graph):
-    for protocol in protocols(graph):
+    for protocol in plugins(graph, "harvesters"):
         seen = graph.find_modules_directly_imported_by(protocol)
         strange = {
             module
