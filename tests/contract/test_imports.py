@@ -4,9 +4,15 @@ The siblings are found in the tree, so a new file is held to the rules without b
 underscore marks a room that siblings share; it is no sibling.
 """
 
+import re
+import sys
+import tomllib
+from pathlib import Path
+
 import grimp
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 SIBLINGS = ("catalog.dialects", "catalog.stores", "catalog.formats", "catalog.interfaces", "harvesters")
 SEEN_BY_PROTOCOLS = (
     "catalog.record",
@@ -20,7 +26,7 @@ SEEN_BY_PROTOCOLS = (
 
 @pytest.fixture(scope="module")
 def graph():
-    return grimp.build_graph("catalog", "harvesters", cache_dir=None)
+    return grimp.build_graph("catalog", "harvesters", include_external_packages=True, cache_dir=None)
 
 
 def plugins(graph, package):
@@ -48,7 +54,17 @@ def test_a_protocol_sees_only_what_a_document_needs(graph):
         strange = {
             module
             for module in seen
-            if module != "harvesters"
+            if module.partition(".")[0] in {"catalog", "harvesters"}
+            and module != "harvesters"
             and not any(module == room or module.startswith(f"{room}.") for room in SEEN_BY_PROTOCOLS)
         }
         assert not strange, f"{protocol} imports {strange}"
+
+
+def test_every_imported_distribution_is_declared(graph):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {
+        re.match(r"[\w-]+", dependency)[0].lower().replace("-", "_") for dependency in project["dependencies"]
+    }
+    outside = {module for module in graph.modules if graph.is_module_squashed(module)}
+    assert {module.lower() for module in outside - sys.stdlib_module_names} <= declared
