@@ -21,6 +21,7 @@ _LIBERAL = re.compile(
 )
 _MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _OPEN = {"", ".."}
+_FARTHEST = 999_999 * 365.2425 * 86_400
 
 
 def _days(year: int, month: int, day: int) -> int:
@@ -70,6 +71,18 @@ def _from_seconds(total: int, fraction: str) -> str:
     year = year_of_era + era * 400 + (month <= 2)  # noqa: PLR2004
     hour, rest = divmod(clock, 3600)
     return f"{_year(year)}-{month:02}-{day:02}T{hour:02}:{rest // 60:02}:{rest % 60:02}{fraction}Z"
+
+
+def of_seconds(total: float) -> str:
+    """Return the canonical instant of seconds since 1970-01-01T00:00:00Z, to the microsecond.
+
+    Raises:
+        BadRequest: It is no finite number, or lies beyond the year ±999,999.
+    """
+    if not abs(total) < _FARTHEST:
+        raise BadRequest(f"{total} seconds since 1970 is not a time")
+    whole, micro = divmod(round(total * 1_000_000), 1_000_000)
+    return _from_seconds(whole, f".{micro:06}".rstrip("0").rstrip("."))
 
 
 def _year(year: int) -> str:

@@ -38,6 +38,10 @@ class Answer(Protocol):
 class Fetch(Protocol):
     """The only door to the network and to strangers' files, made by the runner for one source."""
 
+    @property
+    def requests_session(self) -> Any:
+        """A session for libraries that bring their own client over `requests`, under the same limits."""
+
     def get(self, url: str, params: Mapping[str, str] | None = None) -> Answer:
         """Get an address politely. Raises Unreachable, AddressRefused or LimitExceeded."""
 

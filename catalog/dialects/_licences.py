@@ -13,6 +13,7 @@ _CC_SPELLED = re.compile(
     r"(?P<nc>[ -]*non[ -]?commercial)?(?:[ -]*(?P<sa>share[ -]?alike)|[ -]*(?P<nd>no[ -]?deriv\w*))?",
     re.IGNORECASE,
 )
+_IGO = re.compile(r"\bigo\b", re.IGNORECASE)
 _VERSION = re.compile(r"\b([1-4]\.[05])\b")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,99}")
 _KNOWN = tuple(
@@ -62,7 +63,8 @@ def _spdx(text: str) -> str | None:
     start = text[:20_000]
     short, spelled = _CC.search(start), _CC_SPELLED.search(start)
     if short and (version := short[2] or _version(start[short.end() :])):
-        return f"CC-{short[1].upper()}-{version}"
+        igo = "-IGO" if _IGO.search(start[short.end() :][:60]) else ""
+        return f"CC-{short[1].upper()}-{version}{igo}"
     if spelled and (version := _version(start[spelled.end() :])):
         parts = [key.upper() for key in ("nc", "sa", "nd") if spelled[key]]
         return "-".join(("CC-BY", *parts, version))

@@ -11,13 +11,18 @@ _CLASSES: tuple[Role, ...] = ("creator", "publisher", "contributor")
 
 def read_parties(attributes: Mapping[str, Any]) -> tuple[Party, ...]:
     """Return the people and organisations of attributes, one for each name, with all its roles."""
+    return joined(_named(attributes))
+
+
+def joined(parties: Iterable[Party]) -> tuple[Party, ...]:
+    """Return parties, one for each name, with all its roles."""
     found: dict[str, Party] = {}
-    for party in _named(attributes):
-        found[party.name] = _joined(found[party.name], party) if party.name in found else party
+    for party in parties:
+        found[party.name] = _both(found[party.name], party) if party.name in found else party
     return tuple(found.values())
 
 
-def _joined(one: Party, other: Party) -> Party:
+def _both(one: Party, other: Party) -> Party:
     return Party(
         name=one.name,
         roles=tuple(dict.fromkeys((*one.roles, *other.roles))),

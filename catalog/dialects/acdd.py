@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
 import orjson
-from pydantic import ValidationError
 
 from catalog.dialects import _words as clean
 from catalog.dialects._extent import Notes, agreed, from_attributes, from_coverage, note
 from catalog.dialects._licences import licence
 from catalog.dialects._parties import read_parties, write_parties
+from catalog.dialects._record import distributions
+from catalog.dialects._record import record as _record
 from catalog.errors import BadDocument
-from catalog.record import Distribution, Extent, Kind, QualityNote, Record, Text, Variable
+from catalog.record import Extent, Kind, QualityNote, Record, Text, Variable
 from catalog.source import Document
 
 MEDIA_TYPE = "application/json"
@@ -65,27 +66,23 @@ def read_header(document: Document, header: Any) -> Record:
     title, untitled = _title(document, attributes)
     extent, odd = _extent(coverage, attributes)
     variables, repeated = _variables(header.get("variables"), coverage)
-    distributions, lost = _distributions(header)
-    try:
-        return Record(
-            id=document.id,
-            source=document.source,
-            native_id=document.native_id,
-            title=title,
-            summary=_text(attributes, "summary", "abstract", "description"),
-            keywords=_keywords(attributes),
-            kind=_kind(coverage, attributes, variables),
-            variables=variables,
-            extent=extent,
-            parties=read_parties(attributes),
-            licence=licence(*(attributes.get(f"license{part}") for part in ("", "_url", "_id", "_spdx"))),
+    ways, lost = distributions((*_file(header), *clean.objects(header.get("distributions"))))
+    return _record(
+        document,
+        {
+            "title": title,
+            "summary": _text(attributes, "summary", "abstract", "description"),
+            "keywords": _keywords(attributes),
+            "kind": _kind(coverage, attributes, variables),
+            "variables": variables,
+            "extent": extent,
+            "parties": read_parties(attributes),
+            "licence": licence(*(attributes.get(f"license{part}") for part in ("", "_url", "_id", "_spdx"))),
             **_plain(attributes),
-            distributions=distributions,
-            quality=tuple(dict.fromkeys((*_problems(coverage), *untitled, *odd, *repeated, *lost))),
-            document_hash=document.hash,
-        )
-    except ValidationError as error:
-        raise BadDocument(f"no record can be made of it: {clean.complaint(error)}") from error
+            "distributions": ways,
+            "quality": tuple(dict.fromkeys((*_problems(coverage), *untitled, *odd, *repeated, *lost))),
+        },
+    )
 
 
 def _first(attributes: Mapping[str, Any], *names: str) -> str | None:
@@ -199,19 +196,6 @@ def _problems(coverage: Mapping[str, Any]) -> Iterator[QualityNote]:
         code = re.sub(r"[^a-z0-9-]+", "-", (clean.name(item.get("code")) or "odd").lower())[:60]
         if said := clean.words(item.get("text")):
             yield QualityNote(code=code or "odd", text=said)
-
-
-def _distributions(header: Mapping[str, Any]) -> tuple[tuple[Distribution, ...], Notes]:
-    found: list[Distribution] = []
-    notes: Notes = ()
-    for item in (*_file(header), *clean.objects(header.get("distributions"))):
-        try:
-            found.append(Distribution.model_validate(item))
-        except ValidationError as error:
-            notes += (
-                note("distribution-left-out", f"a way to the data was left out: {clean.complaint(error)}"),
-            )
-    return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(notes))
 
 
 def _file(header: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
