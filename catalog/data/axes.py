@@ -1,0 +1,277 @@
+"""Longitude, latitude, depth and time of a dataset: found by CF first, then by units, then by names.
+
+Sources: CF conventions §4 (coordinate types), §9 (discrete sampling geometries), UGRID 1.0, and the older COARDS.
+Datasets are undecoded (`catalog.data.opening.opened`): the values and attributes as in the file.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from catalog.data.clock import Clock
+from catalog.data.packing import unpack
+from catalog.errors import DataUnreadable
+from catalog.record import Kind
+
+MAX_COORDINATE = 50_000_000
+_MAX_CHUNK = 500_000_000
+_NEVER_WRITTEN = 9.9e36  # netCDF's fill value of floats that nobody wrote, 9.97e36
+Geometry = Literal["rectilinear", "points", "curvilinear", "mesh", "none"]
+Role = Literal["longitude", "latitude", "vertical", "time"]
+_EAST = re.compile(r"degrees?_?(e|east)", re.IGNORECASE)
+_NORTH = re.compile(r"degrees?_?(n|north)", re.IGNORECASE)
+_DEGREES = re.compile(r"deg(ree)?s?|°|", re.IGNORECASE)
+_SINCE = re.compile(r"\w+\s+since\s+\S.*", re.IGNORECASE)
+_NAMES: Mapping[Role, re.Pattern[str]] = {
+    "longitude": re.compile(r"(nav_|t|u|x|g|geo)?lon(g|gitudes?)?(_?(rho|t|c))?|x|xc|\w+x", re.IGNORECASE),
+    "latitude": re.compile(r"(nav_|t|u|x|g|geo)?lat(itudes?)?(_?(rho|t|c))?|y|yc|\w+y", re.IGNORECASE),
+    "vertical": re.compile(
+        r"depth\w*|z|z[_a]\w*|lev(el)?s?|height|altitude|elevation|pres(sure)?|sigma|s_rho|siglay",
+        re.IGNORECASE,
+    ),
+    "time": re.compile(r"time|t|date|juld|ocean_time|time_counter|valid_time|datetime", re.IGNORECASE),
+}
+_STANDARD: Mapping[Role, frozenset[str]] = {
+    "longitude": frozenset({"longitude"}),
+    "latitude": frozenset({"latitude"}),
+    "vertical": frozenset({
+        "depth", "height", "altitude", "height_above_mean_sea_level", "height_above_geoid", "sea_water_pressure",
+        "air_pressure", "height_above_reference_ellipsoid", "depth_below_geoid", "ocean_sigma_coordinate",
+        "ocean_s_coordinate", "ocean_s_coordinate_g1", "ocean_s_coordinate_g2", "ocean_double_sigma_coordinate",
+        "ocean_sigma_z_coordinate", "model_level_number",
+    }),
+    "time": frozenset({"time"}),
+}  # fmt: skip
+_LETTER: Mapping[Role, str] = {"longitude": "X", "latitude": "Y", "vertical": "Z", "time": "T"}
+_FEATURES: Mapping[str, Kind] = {
+    "timeseries": "timeseries", "profile": "profile", "trajectory": "trajectory", "point": "points",
+    "timeseriesprofile": "profile", "trajectoryprofile": "trajectory", "station": "timeseries",
+}  # fmt: skip
+_CF_ROLES: Mapping[str, Kind] = {
+    "timeseries_id": "timeseries", "profile_id": "profile", "trajectory_id": "trajectory"
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The names of a dataset's axes (None: there is none), and what kind of geometry they make.
+
+    `coordinates` names every variable that describes the data rather than being data: axes, bounds, auxiliary
+    coordinates, grid mappings, mesh topologies.
+    """
+
+    longitude: str | None = None
+    latitude: str | None = None
+    vertical: str | None = None
+    time: str | None = None
+    geometry: Geometry = "none"
+    kind: Kind = "document"
+    coordinates: frozenset[str] = frozenset()
+    problems: tuple[tuple[str, str], ...] = field(default=())
+
+    def data_variables(self, dataset: xr.Dataset) -> tuple[str, ...]:
+        """Return the names of the variables that are data, in the file's order."""
+        return tuple(str(name) for name in dataset.variables if name not in self.coordinates)
+
+
+def find(dataset: xr.Dataset) -> Axes:
+    """Return the axes of a dataset; nothing is read but names, shapes and attributes."""
+    described = _described(dataset)
+    found: dict[Role, str | None] = {}
+    for role in _NAMES:
+        found[role] = _best(dataset, role, described, taken=set(found.values()))
+    longitude, latitude = found["longitude"], found["latitude"]
+    if longitude is None or latitude is None:
+        longitude = latitude = None
+    geometry = _geometry(dataset, longitude, latitude)
+    axes = {name for name in found.values() if name}
+    coordinates = frozenset(axes | described | {str(n) for n in dataset.variables if dataset[n].dims == (n,)})
+    problems = () if geometry != "none" else (("no-position", "no longitude and latitude were found"),)
+    return Axes(
+        longitude=longitude,
+        latitude=latitude,
+        vertical=found["vertical"],
+        time=found["time"],
+        geometry=geometry,
+        kind=_kind(dataset, geometry, longitude, found["time"]),
+        coordinates=coordinates,
+        problems=problems,
+    )
+
+
+def values(variable: xr.Variable | xr.DataArray) -> npt.NDArray[np.float64]:
+    """Return a coordinate's unpacked values as float64, of its shape, NaN where missing.
+
+    Raises:
+        DataUnreadable: It is text, or larger than may be loaded (50 million values, a chunk of 500 MB).
+    """
+    chunk = variable.encoding.get("chunksizes") or ()
+    inflated = int(np.prod([int(n) for n in chunk], dtype=object)) * variable.dtype.itemsize if chunk else 0
+    if variable.size > MAX_COORDINATE or inflated > _MAX_CHUNK:
+        raise DataUnreadable(
+            f"the coordinate {variable.name if hasattr(variable, 'name') else ''} is too large to load"
+        )
+    raw = np.asarray(variable.values)
+    if raw.dtype.kind not in "iufb":
+        raise DataUnreadable(f"a coordinate of type {raw.dtype} has no numbers")
+    found = np.array(unpack(raw, variable.attrs), np.float64)
+    found[np.abs(found) >= _NEVER_WRITTEN] = np.nan
+    return found
+
+
+def clock(dataset: xr.Dataset, name: str) -> Clock:
+    """Return how the time axis counts. Raises DataUnreadable."""
+    return Clock.of(dataset[name].attrs)
+
+
+def depth_factor(dataset: xr.Dataset, name: str) -> float | None:
+    """Return what turns the vertical axis into metres positive down; None where its units are no length.
+
+    A decibar counts as a metre (within 3 % of depth in the ocean).
+    """
+    attributes = dataset[name].attrs
+    units = str(attributes.get("units", "")).strip().lower().rstrip(".")
+    factor = {
+        "m": 1.0, "meter": 1.0, "meters": 1.0, "metre": 1.0, "metres": 1.0, "km": 1000.0, "cm": 0.01, "dbar": 1.0,
+        "dbars": 1.0, "decibar": 1.0, "decibars": 1.0, "db": 1.0,
+    }.get(units)  # fmt: skip
+    if factor is None:
+        return None
+    return factor if _points_down(dataset, name) else -factor
+
+
+def _points_down(dataset: xr.Dataset, name: str) -> bool:
+    attributes = dataset[name].attrs
+    positive = str(attributes.get("positive", "")).strip().lower()
+    if positive in {"up", "down"}:
+        return positive == "down"
+    said = f"{attributes.get('standard_name', '')} {name}".lower()
+    if "depth" in said or "pres" in said:
+        return True
+    if "height" in said or "altitude" in said or "elevation" in said:
+        return False
+    known = values(dataset[name].variable)
+    return bool(np.nanmax(known, initial=-np.inf) > 0)
+
+
+def _described(dataset: xr.Dataset) -> set[str]:
+    """Variables that other variables' attributes call coordinates, bounds, mappings or topology."""
+    names: set[str] = set()
+    for variable in dataset.variables.values():
+        for key in ("bounds", "climatology", "edges", "grid_mapping", "coordinates", "mesh"):
+            names |= _words(variable.attrs.get(key))
+    names |= _words(dataset.attrs.get("coordinates"))
+    for name, variable in dataset.variables.items():
+        role = str(variable.attrs.get("cf_role", ""))
+        if role == "mesh_topology":
+            for key, value in variable.attrs.items():
+                names |= _words(value) if str(key).endswith(("_connectivity", "_coordinates")) else set()
+        if role or "grid_mapping_name" in variable.attrs or re.search(r"_(bnds|bounds)$|edges$", str(name)):
+            names.add(str(name))
+        if _units_fit("longitude", units := str(variable.attrs.get("units", ""))) or _units_fit(
+            "latitude", units
+        ):
+            names.add(str(name))
+        names |= {str(name)} if {"sample_dimension", "instance_dimension"} & set(variable.attrs) else set()
+    return {name for name in names if name in dataset.variables}
+
+
+def _words(value: Any) -> set[str]:
+    return set(value.replace(":", " ").split()) if isinstance(value, str) else set()
+
+
+def _best(dataset: xr.Dataset, role: Role, described: set[str], taken: set[str | None]) -> str | None:
+    bounds = {
+        word
+        for variable in dataset.variables.values()
+        for key in ("bounds", "climatology", "edges")
+        for word in _words(variable.attrs.get(key))
+    }
+    ranked: list[tuple[int, int, int, int, str]] = []
+    for position, (key, variable) in enumerate(dataset.variables.items()):
+        name = str(key)
+        if name in taken or name in bounds or variable.dtype.kind not in "iuf":
+            continue
+        points = _points(role, name, variable, known=name in described or variable.dims == (name,))
+        if points:
+            users = sum(
+                set(variable.dims) <= set(other.dims) and other.ndim > variable.ndim
+                for other in dataset.variables.values()
+            )
+            ranked.append((points, users, -variable.ndim, -position, name))
+    return max(ranked)[-1] if ranked else None
+
+
+def _points(role: Role, name: str, variable: xr.Variable, *, known: bool) -> int:
+    """How surely a variable is the axis of a role; 0: it is not."""
+    attributes = variable.attrs
+    standard = str(attributes.get("standard_name", "")).strip().lower()
+    units = str(attributes.get("units", "")).strip()
+    letter = str(attributes.get("axis", "")).strip().upper()
+    if standard in _STANDARD[role]:
+        return 100 if known or letter == _LETTER[role] else 90
+    if standard and any(standard in others for other, others in _STANDARD.items() if other != role):
+        return 0
+    fits = _units_fit(role, units)
+    if letter == _LETTER[role] and fits is not False:
+        return 85
+    named = _NAMES[role].fullmatch(name) is not None
+    if role == "vertical" and str(attributes.get("positive", "")).lower() in {"up", "down"} and known:
+        return 80
+    if fits:
+        return 70 if known or named else 60 if role != "vertical" else 0
+    if named and fits is None and (known or variable.ndim <= 1) and not standard:
+        return 40 if known else 20
+    return 0
+
+
+def _units_fit(role: Role, units: str) -> bool | None:
+    """True: the units prove the role, False: they deny it, None: they leave it open."""
+    if role == "time":
+        return True if _SINCE.fullmatch(units) else None
+    if role == "vertical":
+        if _EAST.fullmatch(units) or _NORTH.fullmatch(units) or _SINCE.fullmatch(units):
+            return False
+        return None
+    wanted = _EAST if role == "longitude" else _NORTH
+    if wanted.fullmatch(units):
+        return True
+    return None if _DEGREES.fullmatch(units) else False
+
+
+def _geometry(dataset: xr.Dataset, longitude: str | None, latitude: str | None) -> Geometry:
+    attributes = [variable.attrs for variable in dataset.variables.values()]
+    if any(a.get("cf_role") == "mesh_topology" or {"mesh", "location"} <= set(a) for a in attributes):
+        return "mesh"
+    if longitude is None or latitude is None:
+        return "none"
+    x, y = dataset[longitude].dims, dataset[latitude].dims
+    if len(x) == 1 and len(y) == 1 and x != y:
+        return "rectilinear"
+    return "points" if max(len(x), len(y)) <= 1 else "curvilinear"
+
+
+def _kind(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: str | None) -> Kind:
+    said = dataset.attrs.get(
+        "featureType", dataset.attrs.get("CF:featureType", dataset.attrs.get("cdm_data_type", ""))
+    )
+    feature = _FEATURES.get(str(said).strip().lower())
+    if geometry == "mesh":
+        return "mesh"
+    if feature:
+        return feature
+    for variable in dataset.variables.values():
+        if str(variable.attrs.get("cf_role", "")) in _CF_ROLES:
+            return _CF_ROLES[str(variable.attrs["cf_role"])]
+    if geometry in {"rectilinear", "curvilinear"}:
+        return "grid"
+    if geometry == "none" or longitude is None:
+        return "timeseries" if time and dataset[time].ndim == 1 else "document"
+    if not dataset[longitude].dims:
+        return "timeseries" if time and dataset[time].dims else "points"
+    return "trajectory" if time and dataset[time].dims == dataset[longitude].dims else "points"

@@ -1,0 +1,161 @@
+"""The times of a time axis, in the data's own calendar (CF conventions §4.4; year 0 included).
+
+Numbers such as `hours since 0000-01-01` become canonical instants (`catalog.instant`) and the float64 seconds that
+order them. Months and years have no fixed length outside the 360-day calendar and are not decoded.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cftime
+import numpy as np
+import numpy.typing as npt
+
+from catalog.errors import CatalogError, DataUnreadable
+from catalog.instant import canonical, seconds
+
+_SINCE = re.compile(r"\s*([A-Za-z]+)\s+since\s+(\S.*?)\s*", re.IGNORECASE)
+_MICROSECONDS = {
+    "microsecond": 1, "millisecond": 1_000, "msec": 1_000, "ms": 1_000, "second": 1_000_000, "sec": 1_000_000,
+    "s": 1_000_000, "minute": 60_000_000, "min": 60_000_000, "hour": 3_600_000_000, "hr": 3_600_000_000,
+    "h": 3_600_000_000, "day": 86_400_000_000, "d": 86_400_000_000,
+}  # fmt: skip
+_CALENDARS = {
+    "": "standard", "none": "standard", "gregorian": "standard", "standard": "standard", "julian": "julian",
+    "proleptic_gregorian": "proleptic_gregorian", "noleap": "noleap", "365_day": "noleap", "all_leap": "all_leap",
+    "366_day": "all_leap", "360_day": "360_day",
+}  # fmt: skip
+_GREGORIAN_FROM = np.datetime64("1582-10-15T00:00:00", "us")
+_LAST = np.datetime64("9999-12-31T23:59:59", "us")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How a time axis counts: microseconds a unit, the reference as written, and the calendar's CF name."""
+
+    unit: int
+    reference: str
+    calendar: str
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> "Clock":
+        """Read `units` and `calendar`.
+
+        Raises:
+            DataUnreadable: They are missing, unknown, or of no fixed length.
+        """
+        units = str(attributes.get("units", ""))
+        match = _SINCE.fullmatch(units)
+        calendar = _CALENDARS.get(str(attributes.get("calendar", "")).strip().lower())
+        if match is None:
+            raise DataUnreadable(f"the time units {units[:60]!r} do not say since when")
+        if calendar is None:
+            raise DataUnreadable(f"the calendar {str(attributes.get('calendar'))[:60]!r} is unknown")
+        name = match[1].lower()
+        unit = _MICROSECONDS.get(name) or _MICROSECONDS.get(name.removesuffix("s"))
+        if unit is None and name in {"month", "months"} and calendar == "360_day":
+            unit = 30 * _MICROSECONDS["day"]
+        if unit is None:
+            raise DataUnreadable(f"the time unit {match[1][:30]!r} has no fixed length")
+        clock = cls(unit, _plain(match[2]), calendar)
+        clock._dates(np.zeros(1))  # a reference that cannot be read is said here
+        return clock
+
+    @property
+    def gregorian(self) -> bool:
+        """Whether the calendar is the usual one."""
+        return self.calendar in {"standard", "proleptic_gregorian"}
+
+    def datetimes(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.datetime64] | None:
+        """Return times as datetime64[us], NaT for NaN; None where they do not fit the usual calendar (CF §4.4.1)."""
+        if not self.gregorian:
+            return None
+        try:
+            start = np.datetime64(canonical(self.reference).removesuffix("Z"), "us")
+        except (ValueError, CatalogError):
+            return None
+        known = np.isfinite(values)
+        counted = np.where(known, values, 0.0) * self.unit
+        if np.abs(counted).max(initial=0) > 4e17:  # noqa: PLR2004 - beyond year 12,000: no microseconds left
+            return None
+        times = start + np.round(counted).astype(np.int64).astype("timedelta64[us]")
+        earliest = _GREGORIAN_FROM if self.calendar == "standard" else np.datetime64("0001-01-01", "us")
+        if start < earliest or (
+            known.any() and (times[known].min() < earliest or times[known].max() > _LAST)
+        ):
+            return None
+        times[~known] = np.datetime64("NaT")
+        return times
+
+    def instants(self, values: npt.NDArray[np.float64]) -> list[str]:
+        """Return canonical instants, one a value; empty text for NaN.
+
+        Raises:
+            DataUnreadable: A value lies beyond the calendar's years.
+        """
+        times = self.datetimes(values)
+        if times is not None:
+            return ["" if text == "NaT" else _trimmed(text) for text in np.datetime_as_string(times).tolist()]
+        known = np.isfinite(values)
+        texts = [_text(date) for date in self._dates(values[known])]
+        rest = iter(texts)
+        return [next(rest) if there else "" for there in known.tolist()]
+
+    def seconds(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the numbers that order instants (`catalog.instant.seconds`), NaN for NaN. Raises as `instants`."""
+        times = self.datetimes(values)
+        if times is not None:
+            counted = times.astype(np.int64) / 1e6
+            counted[np.isnat(times)] = np.nan
+            return np.asarray(counted, np.float64)
+        return np.array([seconds(text) if text else np.nan for text in self.instants(values)], np.float64)
+
+    def _dates(self, values: npt.NDArray[np.float64]) -> list[Any]:
+        year_zero = re.match(r"[+-]?0+-", self.reference) is not None or self.reference.startswith("-")
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that CF has no year 0
+                dates = cftime.num2date(
+                    np.round(values * self.unit),
+                    f"microseconds since {self.reference}",
+                    calendar=self.calendar,
+                    only_use_cftime_datetimes=True,
+                    has_year_zero=True if year_zero else None,
+                )
+        except (ValueError, OverflowError, TypeError) as error:
+            raise DataUnreadable(
+                f"the times since {self.reference[:60]!r} cannot be read in calendar {self.calendar}: {error}"
+            ) from error
+        return np.atleast_1d(dates).tolist()
+
+
+def _plain(reference: str) -> str:
+    """A reference date as cftime and ISO 8601 read it: `1-1-1 00:00:0.0` and `2000-01-01T00:00:00 UTC` alike."""
+    match = re.match(
+        r"([+-]?\d{1,7})-(\d{1,2})-(\d{1,2})(?:[T\s]+(\d{1,2})(?::(\d{1,2}))?(?::(\d{1,2})(\.\d*)?)?)?(.*)",
+        reference,
+    )
+    if match is None:
+        return reference
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    zone = match[8].strip()
+    sign = re.fullmatch(r"([+-]?)(\d{1,2})(?::?(\d{2}))?", zone)
+    if sign and zone:
+        zone = f"{sign[1] or '+'}{int(sign[2]):02}:{sign[3] or '00'}"
+    elif zone.upper() in {"Z", "UTC", "GMT"}:
+        zone = ""
+    whole = f"{year:04}" if year >= 0 else f"{year:05}"
+    fraction = (match[7] or "").rstrip(".")
+    return f"{whole}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}{zone}"
+
+
+def _text(date: Any) -> str:
+    year = f"{date.year:04}" if 0 <= date.year <= 9999 else f"{date.year:+05}"  # noqa: PLR2004
+    clock = f"{date.hour:02}:{date.minute:02}:{date.second:02}.{date.microsecond:06}"
+    return _trimmed(f"{year}-{date.month:02}-{date.day:02}T{clock}")
+
+
+def _trimmed(text: str) -> str:
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"

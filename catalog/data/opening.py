@@ -1,0 +1,243 @@
+"""Opening data, and describing what a file holds. Call it in a worker (`catalog.data.workers`), never in a server.
+
+Datasets are opened undecoded: packed values, fill values, time numbers and attributes are as in the file, and
+nothing is read before it is asked for.
+"""
+
+import contextlib
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+from catalog.data.classic import check_whole
+from catalog.data.coverage import cover
+from catalog.errors import CatalogError, DataChanged, DataUnreadable, NotSubsettable
+from catalog.record import Distribution
+
+_BLOCK = 1 << 20
+_HDF = b"\x89HDF\r\n\x1a\n"
+_MOST_USERBLOCK = 1 << 20
+_ZARR_MARKS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
+_UNDECODED: Mapping[str, Any] = {
+    "mask_and_scale": False,
+    "decode_times": False,
+    "decode_timedelta": False,
+    "decode_coords": False,
+    "concat_characters": True,
+    "create_default_indexes": False,
+    "cache": False,
+}
+_REASONS = {
+    "tabledap": "an ERDDAP table is cut at its own server; open its address",
+    "http": "the file lies on another server and was not harvested as data; download it there",
+    "wms": "a map service gives pictures, not numbers",
+    "other": "the address is no data service that can be cut",
+}
+
+
+def describe(path: str) -> dict[str, Any]:
+    """Return the header document of a NetCDF, HDF5 or Zarr file (its form: `catalog.data`).
+
+    Raises:
+        DataUnreadable: The file is of no known form, cut short or damaged; the message is the reason.
+    """
+    place = Path(path)
+    form = sniff(place)
+    with _file(place, form) as dataset:
+        variables = {str(name): variable for name, variable in dataset.variables.items()}
+        if form == "netcdf4" and variables and all(str(d).startswith("phony_dim") for d in dataset.sizes):
+            form = "hdf5"
+        coverage = cover(dataset)
+        groups = dataset.encoding.get("groups", ())
+        if groups:
+            said = f"the file has groups that are not described: {', '.join(groups)}"[:500]
+            coverage["problems"].append({"code": "groups", "text": said})
+        described = {
+            "format": form,
+            "attributes": _plain_attributes(dataset.attrs),
+            "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
+            "variables": [_variable(name, variable) for name, variable in variables.items()],
+            "coverage": coverage,
+        }
+    return {**described, "file": _facts(place), "distributions": []}
+
+
+def sniff(path: Path) -> str:
+    """Return netcdf3, netcdf4 or zarr, by the first bytes or the files of a folder.
+
+    Raises:
+        DataUnreadable: It is none of them, or is not there.
+    """
+    if path.is_dir():
+        if any((path / mark).is_file() for mark in _ZARR_MARKS):
+            return "zarr"
+        raise DataUnreadable(f"{path.name} is a folder without Zarr metadata")
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start[:3] == b"CDF":
+                return "netcdf3"
+            at = 512
+            while start[:8] != _HDF and at <= _MOST_USERBLOCK:
+                file.seek(at)
+                start, at = file.read(8), at * 2
+    except OSError as error:
+        raise DataUnreadable(f"{path.name} cannot be read: {error.strerror}") from error
+    if start[:8] == _HDF:
+        return "netcdf4"
+    raise DataUnreadable(f"{path.name} is neither NetCDF, HDF5 nor Zarr")
+
+
+@contextlib.contextmanager
+def opened(
+    distribution: Distribution, *, allow_hosts: Sequence[str], user_agent: str, stall_seconds: float = 15
+) -> Iterator[xr.Dataset]:
+    """Open a distribution as an undecoded, lazy dataset.
+
+    Args:
+        distribution: A local `file` or `zarr`, or a remote `opendap` or `griddap` (DAP2) address.
+        allow_hosts: Hosts on private addresses that may be reached.
+        user_agent: Who asks.
+        stall_seconds: Longest silence of a remote server.
+
+    Raises:
+        NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one harvested.
+        DataUnreadable: The file or the remote answer cannot be read.
+    """
+    if distribution.protocol in {"file", "zarr"}:
+        path = Path(distribution.address)
+        form = sniff(path)
+        if distribution.size is not None and (size := _size(path)) != distribution.size:
+            raise DataChanged(
+                f"{path.name} has {size} bytes; the one that was harvested had {distribution.size}",
+                hint="harvest its source again",
+            )
+        with _file(path, form) as dataset:
+            yield dataset
+    elif distribution.protocol in {"opendap", "griddap"}:
+        with _remote(distribution.address, allow_hosts, user_agent, stall_seconds) as dataset:
+            yield dataset
+    else:
+        raise NotSubsettable(f"the data cannot be cut here: {_REASONS[distribution.protocol]}")
+
+
+@contextlib.contextmanager
+def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
+    """A local file as a dataset; the names of its groups in `encoding["groups"]`."""
+    if form == "zarr":
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
+                dataset = xr.open_dataset(path, engine="zarr", chunks=None, **_UNDECODED)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _unreadable(path.name, error) from error
+        with dataset:
+            yield dataset
+        return
+    if form == "netcdf3":
+        check_whole(path)
+    try:
+        file = netCDF4.Dataset(os.fspath(path))
+    except (OSError, RuntimeError) as error:
+        raise _unreadable(path.name, error) from error
+    with contextlib.closing(file):
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that a variable has one dimension twice
+                dataset = xr.open_dataset(xr.backends.NetCDF4DataStore(file), **_UNDECODED)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise _unreadable(path.name, error) from error
+        dataset.encoding["groups"] = tuple(file.groups)
+        yield dataset
+
+
+@contextlib.contextmanager
+def _remote(
+    address: str, allow_hosts: Sequence[str], user_agent: str, stall_seconds: float
+) -> Iterator[xr.Dataset]:
+    from catalog.addresses import session  # noqa: PLC0415 - the network is not for whoever reads files only
+
+    plain = address.removesuffix(".html")
+    with session(allow_hosts, stall_seconds=stall_seconds, user_agent=user_agent) as link:
+        try:
+            dataset = xr.open_dataset(plain, engine="pydap", session=link, **_UNDECODED)
+        except CatalogError:
+            raise
+        except Exception as error:  # pydap raises what its parser meets: any exception is the server's answer
+            raise _unreadable("the remote server's answer", error) from error
+        with dataset:
+            yield dataset
+
+
+def _unreadable(name: str, error: Exception) -> DataUnreadable:
+    first = (str(error).splitlines() or [""])[0]
+    return DataUnreadable(f"{name} cannot be read: {type(error).__name__}: {first}"[:300])
+
+
+def _variable(name: str, variable: xr.Variable) -> dict[str, Any]:
+    return {
+        "name": name,
+        "dtype": "string" if variable.dtype.kind in "OSUT" else variable.dtype.name,
+        "dimensions": [str(dimension) for dimension in variable.dims],
+        "shape": [int(size) for size in variable.shape],
+        "attributes": _plain_attributes(variable.attrs),
+    }
+
+
+def _plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    return {_words(str(name)): _plain(value) for name, value in attributes.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: numpy numbers plain, NaN and infinities null, bytes as text."""
+    if isinstance(value, bytes):
+        try:
+            return _words(value.decode("utf-8"))
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.ravel().tolist()] if value.ndim else _plain(value.item())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int) else _words(str(value))
+
+
+def _words(text: str) -> str:
+    """Text that UTF-8 can write."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Path, size, mtime and checksum of a file, or of all files of a Zarr folder in the order of their names."""
+    digest = hashlib.sha256()
+    for part in _parts(path):
+        if part is not path:
+            digest.update(part.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
+        with part.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    changed = max(part.stat().st_mtime for part in _parts(path))
+    return {
+        "path": str(path),
+        "size": _size(path),
+        "mtime": changed,
+        "checksum": f"sha256:{digest.hexdigest()}",
+    }
+
+
+def _size(path: Path) -> int:
+    return sum(part.stat().st_size for part in _parts(path))
+
+
+def _parts(path: Path) -> list[Path]:
+    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]

@@ -1,0 +1,329 @@
+"""A pool of disposable processes that read what the operator did not write.
+
+A job is a function of a module, called in a worker; it may crash, hang or eat memory there, and costs one request.
+Workers are forked from a nursery (`catalog.data.nursery`), so a new one costs milliseconds.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, ParamSpec, Self, TypeVar
+
+from catalog.data import nursery
+from catalog.errors import CatalogError, DataUnreadable, TooBusy, WorkerCrashed, WorkerTimeout
+
+MAX_STRIKES = 2
+_MAX_REPLY = 64_000_000
+_SPAWN_SECONDS = 60.0
+_LOG = logging.getLogger(__name__)
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from catalog.data.nursery import main; main(int(sys.argv[1]))"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Spool:
+    """A finished answer in an anonymous temporary file: its length is known before its first byte is sent."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self.size = size
+
+    def pieces(self, chunk: int = 1 << 18) -> Iterator[bytes]:
+        """Yield the bytes in pieces of `chunk`, then close."""
+        try:
+            for offset in range(0, self.size, chunk):
+                yield os.pread(self._fd, chunk, offset)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the file up; twice does no harm."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        """Use the spool in a `with` block that closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+class _Worker:
+    """One worker process: a socket to talk over, and a pidfd to end it by."""
+
+    def __init__(self, link: socket.socket, handle: int) -> None:
+        self._link = link
+        self._handle = handle
+
+    def alive(self) -> bool:
+        return not select.select([self._handle], [], [], 0)[0]
+
+    def ask(self, message: bytes, seconds: float) -> tuple[bytes, bool, bytes, list[int]]:
+        """Send a message and wait for the answer. Raises TimeoutError; OSError or EOFError for a crash."""
+        end = time.monotonic() + seconds
+        self._link.settimeout(seconds)
+        self._link.sendall(nursery.HEADER.pack(b"j", False, len(message)) + message)  # noqa: FBT003
+        self._link.settimeout(max(0.001, end - time.monotonic()))
+        answer = nursery.receive(self._link, _MAX_REPLY)
+        if answer is None:
+            raise EOFError
+        return answer
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
+        self._link.close()
+        os.close(self._handle)
+
+
+class _Nursery:
+    """The parent's side of the nursery process."""
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        self._process = subprocess.Popen(  # noqa: S603 - this very interpreter and our own line
+            [sys.executable, "-c", _BOOT, str(fd), json.dumps([p for p in sys.path if isinstance(p, str)])],
+            pass_fds=[fd],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+        theirs.close()
+        self._control.settimeout(_SPAWN_SECONDS)
+
+    def worker(self) -> _Worker:
+        ours, theirs = socket.socketpair()
+        try:
+            socket.send_fds(self._control, [b"w"], [theirs.fileno()])
+            _, fds, _, _ = socket.recv_fds(self._control, 1, 1)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        if not fds:
+            ours.close()
+            raise EOFError("the nursery ended")
+        return _Worker(ours, fds[0])
+
+    def end(self) -> None:
+        self._control.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Workers:
+    """Processes that read data, at most `size` at work; usable from any thread.
+
+    Args:
+        size: Workers at most.
+        seconds: Longest run of one job; then its worker is killed.
+        memory: Address space that a job may use beyond its worker's start, bytes.
+        queue: Calls that may wait for a worker.
+        spool_bytes: Largest answer of `spool`, bytes.
+    """
+
+    def __init__(
+        self, size: int, *, seconds: float, memory: int, queue: int, spool_bytes: int = 4_000_000_000
+    ) -> None:
+        self._limits = (seconds, memory, spool_bytes)
+        self._size, self._queue = size, queue
+        self._turn = threading.Condition()
+        self._at_work = self._waiting = 0
+        self._closed = False
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._strikes: dict[Hashable, int] = {}
+        self._spawning = threading.Lock()
+        self._nursery = _Nursery()
+
+    def run(self, job: Callable[..., T], *args: Any, key: Hashable = None) -> T:
+        """Return what `job(*args)` returns in a worker.
+
+        Args:
+            job: A function of a module; it, its arguments and its result can be pickled.
+            args: Its arguments.
+            key: What is read (path, size, mtime): after two crashes or timeouts it is refused at once.
+
+        Raises:
+            CatalogError: What the job raised; DataUnreadable where that was another exception.
+            TooLarge: The job needed more memory than it may have.
+            WorkerCrashed: The worker died. WorkerTimeout: It was too slow.
+            TooBusy: Too many calls wait.
+        """
+        _, body, _ = self._do(job, args, wants_file=False, key=key)
+        result: T = pickle.loads(body)  # noqa: S301 - from our own worker
+        return result
+
+    def spool(self, job: Callable[..., Iterable[bytes]], *args: Any, key: Hashable = None) -> Spool:
+        """Return the bytes that `job(*args)` yields, complete, in an anonymous temporary file. Raises as `run`."""
+        _, body, fds = self._do(job, args, wants_file=True, key=key)
+        return Spool(fds[0], int(body))
+
+    def close(self) -> None:
+        """End every worker, also those at work, and refuse further calls."""
+        with self._turn:
+            self._closed = True
+            idle = [*self._idle]
+            self._idle.clear()
+            for worker in self._busy:
+                worker.kill()  # the thread that waits for it sees its end, and gives up its handles
+            self._turn.notify_all()
+        for worker in idle:
+            worker.end()
+        with self._spawning:
+            self._nursery.end()
+
+    def __enter__(self) -> Self:
+        """Use the pool in a `with` block that closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _do(
+        self, job: Callable[..., Any], args: tuple[Any, ...], *, wants_file: bool, key: Hashable
+    ) -> tuple[bytes, bytes, list[int]]:
+        if key is not None and self._strikes.get(key, 0) >= MAX_STRIKES:
+            raise DataUnreadable(
+                f"the data are quarantined: {MAX_STRIKES} readings of them crashed or hung",
+                hint="replace the file, or restart the server to try again",
+            )
+        seconds, memory, spool_bytes = self._limits
+        message = pickle.dumps((job, args, wants_file, seconds, memory, spool_bytes))
+        with self._place(seconds):
+            worker = self._hire()
+            try:
+                kind, spent, body, fds = worker.ask(message, seconds)
+            except (OSError, EOFError) as error:
+                self._dismiss(worker)
+                raise self._failed(error, key, job) from error
+            except BaseException:
+                self._dismiss(worker)
+                raise
+            self._give_back(worker, spent=spent)
+        if kind == b"e":
+            problem = pickle.loads(body)  # noqa: S301 - from our own worker
+            raise problem
+        return kind, body, fds
+
+    def _failed(self, error: Exception, key: Hashable, job: Callable[..., Any]) -> CatalogError:
+        """Count the strike, and say what happened to the worker."""
+        number = uuid.uuid4().hex[:12]
+        slow = isinstance(error, TimeoutError)
+        with self._turn:
+            closed = self._closed
+            if key is not None and not closed:
+                self._strikes[key] = self._strikes.get(key, 0) + 1
+        if closed:
+            return TooBusy("the server is shutting down", details={"retry_after": 10})
+        _LOG.warning(
+            "worker %s (%s) in %s for %r", "too slow" if slow else "crashed", number, job.__name__, key
+        )
+        if slow:
+            return WorkerTimeout(
+                f"the data were not read within {self._limits[0]:g} seconds (incident {number})",
+                hint="ask for less; if it happens again, the data are damaged or their server is down",
+                details={"incident": number, "limit": self._limits[0], "setting": "BIENMO_READ_SECONDS"},
+            )
+        return WorkerCrashed(
+            f"the data crashed their reader (incident {number})",
+            hint="the data are damaged; tell their provider",
+            details={"incident": number},
+        )
+
+    @contextlib.contextmanager
+    def _place(self, patience: float) -> Iterator[None]:
+        """Wait for one's turn to have a worker."""
+        with self._turn:
+            if self._closed:
+                raise TooBusy("the server is shutting down", details={"retry_after": 10})
+            if self._at_work >= self._size:
+                if self._waiting >= self._queue:
+                    raise _busy(self._waiting)
+                self._waiting += 1
+                try:
+                    free = self._turn.wait_for(lambda: self._closed or self._at_work < self._size, patience)
+                finally:
+                    self._waiting -= 1
+                if not free or self._closed:
+                    raise _busy(self._waiting)
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._at_work -= 1
+                self._turn.notify()
+
+    def _hire(self) -> _Worker:
+        """An idle worker that lives, or a new one."""
+        while True:
+            with self._turn:
+                worker = self._idle.pop() if self._idle else None
+                if worker:
+                    self._busy.add(worker)
+            if worker is None:
+                worker = self._spawn()
+                with self._turn:
+                    self._busy.add(worker)
+                return worker
+            if worker.alive():
+                return worker
+            self._dismiss(worker)
+
+    def _spawn(self) -> _Worker:
+        with self._spawning:
+            try:
+                return self._nursery.worker()
+            except (OSError, EOFError):
+                if self._closed:
+                    raise TooBusy("the server is shutting down", details={"retry_after": 10}) from None
+                self._nursery.end()
+                self._nursery = _Nursery()
+                return self._nursery.worker()
+
+    def _give_back(self, worker: _Worker, *, spent: bool) -> None:
+        with self._turn:
+            self._busy.discard(worker)
+            keep = not spent and not self._closed
+            if keep:
+                self._idle.append(worker)
+        if not keep:
+            worker.end()
+
+    def _dismiss(self, worker: _Worker) -> None:
+        with self._turn:
+            self._busy.discard(worker)
+        worker.end()
+
+
+def _busy(waiting: int) -> TooBusy:
+    return TooBusy(
+        f"every reader is at work and {waiting} requests wait",
+        hint="try again in a few seconds",
+        details={"retry_after": 5, "setting": "BIENMO_QUEUE"},
+    )
