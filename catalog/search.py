@@ -6,7 +6,7 @@ to a record the Vietnamese and English names of its variables, so a question in 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -51,9 +51,9 @@ class Query(Model):
     offset: int = Field(default=0, ge=0, le=10_000_000)
     lang: Literal["vi", "en"] = "vi"
 
-    def terms(self) -> tuple[tuple[str, ...], ...]:
+    def terms(self, split: Callable[[str], tuple[str, ...]] = tokens) -> tuple[tuple[str, ...], ...]:
         """Return the terms of `q`, each a tuple of folded words that follow one another; at most 32."""
-        return terms(self.q)
+        return terms(self.q, split)
 
 
 class Hit(Model):
@@ -122,11 +122,16 @@ def read_bbox(value: str) -> BBox:
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
 
 
-def terms(q: str) -> tuple[tuple[str, ...], ...]:
-    """Return the folded terms of a question, at most 32; an unpaired quote is no quote."""
+def terms(q: str, split: Callable[[str], tuple[str, ...]] = tokens) -> tuple[tuple[str, ...], ...]:
+    """Return the terms of a question, at most 32; an unpaired quote is no quote.
+
+    Args:
+        q: The question.
+        split: What makes words of a text: `tokens`, or `exact_tokens` for the terms as they are written.
+    """
     flat: list[tuple[str, ...]] = []
     for quoted, plain in _QUOTED.findall(q):
-        flat.extend([tokens(quoted)] if quoted else [(word,) for word in tokens(plain)])
+        flat.extend([split(quoted)] if quoted else [(word,) for word in split(plain)])
     return tuple(dict.fromkeys(words for words in flat if words))[:MAX_TERMS]
 
 

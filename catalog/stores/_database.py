@@ -1,0 +1,164 @@
+"""An SQLite file for many threads and processes: the version guard, the schema, and transactions."""
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from catalog.errors import StoreError
+
+WAL_RESET_FIXED = (3, 51, 3)
+"""The first SQLite without the WAL-reset bug, which can corrupt a database that several processes write.
+
+3.7.0 to 3.51.2 have it (docs/decisions/0001-sqlite-through-apsw.md).
+"""
+
+SCHEMA_VERSION = 1
+BUSY_MILLISECONDS = 30_000
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+INSERT INTO meta VALUES ('generation', 0), ('index', '');
+
+CREATE TABLE records (
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, native_id TEXT NOT NULL,
+  version INTEGER,            -- versions.version of the current record; NULL: withdrawn
+  misses INTEGER NOT NULL DEFAULT 0,
+  generation INTEGER NOT NULL,  -- meta 'generation' of the last change
+  modified REAL, title_vi TEXT, title_en TEXT,
+  first REAL, last REAL,      -- seconds since 1970; NULL: no time range
+  UNIQUE (source, native_id));
+CREATE INDEX records_by_generation ON records (generation);
+CREATE INDEX records_by_time ON records (first, last);
+
+CREATE TABLE versions (
+  version INTEGER PRIMARY KEY, number INTEGER NOT NULL REFERENCES records, valid_from TEXT NOT NULL, valid_to TEXT,
+  run INTEGER, json BLOB);    -- NULL: withdrawn
+CREATE INDEX versions_by_record ON versions (number);
+
+CREATE TABLE documents (
+  hash TEXT PRIMARY KEY, content BLOB NOT NULL, media_type TEXT NOT NULL, url TEXT NOT NULL, source TEXT NOT NULL,
+  native_id TEXT NOT NULL, name TEXT NOT NULL, page TEXT NOT NULL, fetched_at TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE words USING fts5 (
+  title, body, exact_title, exact_body, content='', contentless_delete=1, tokenize="ascii tokenchars '_'");
+CREATE VIRTUAL TABLE boxes USING rtree (box, w, e, s, n, +number, +west, +east, +south, +north);
+CREATE TABLE record_boxes (number INTEGER NOT NULL, box INTEGER NOT NULL, PRIMARY KEY (number, box)) WITHOUT ROWID;
+CREATE TABLE facets (number INTEGER NOT NULL, facet TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (number, facet, value)) WITHOUT ROWID;
+CREATE TABLE names (name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+CREATE INDEX names_by_record ON names (number);
+
+CREATE TABLE runs (run INTEGER PRIMARY KEY, source TEXT NOT NULL, state TEXT NOT NULL, started TEXT NOT NULL,
+  json BLOB NOT NULL);
+CREATE INDEX runs_by_source ON runs (source, run);
+CREATE TABLE leases (source TEXT PRIMARY KEY, run INTEGER NOT NULL, holder TEXT NOT NULL, until REAL NOT NULL,
+  length REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE sightings (run INTEGER NOT NULL, native_id TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, url TEXT,
+  PRIMARY KEY (run, native_id)) WITHOUT ROWID;
+CREATE INDEX quarantine ON sightings (run) WHERE outcome = 'quarantined';
+"""
+
+
+def safe(version: str) -> None:
+    """Pass if an SQLite version is safe to write with.
+
+    Raises:
+        StoreError: It has the WAL-reset bug, or is older than WAL itself.
+    """
+    if tuple(int(part) for part in version.split(".")) < WAL_RESET_FIXED:
+        raise StoreError(
+            f"SQLite {version} has the WAL-reset bug, which can corrupt the catalog",
+            hint="install apsw >= 3.51.3 from its wheel, which carries its own SQLite",
+            details={"version": version, "fixed_in": ".".join(map(str, WAL_RESET_FIXED))},
+        )
+
+
+class Database:
+    """One SQLite file; a connection for each thread that uses it.
+
+    Args:
+        path: The file; made where it is not there.
+
+    Raises:
+        StoreError: The SQLite library is unsafe, the file is none, or a newer program wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        safe(apsw.sqlitelibversion())
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._closed = False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent} cannot be made: {error}") from error
+        with self.write() as connection:
+            _migrate(connection, path)
+
+    def _connection(self) -> apsw.Connection:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = apsw.Connection(str(self._path))
+            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON")
+            with self._lock:
+                self._open.add(connection)
+            self._local.connection = connection
+        return connection
+
+    @contextmanager
+    def read(self) -> Iterator[apsw.Connection]:
+        """Give a connection in a transaction that sees one state of the database."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """Give a connection in a transaction that is written whole at its end, or not at all."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[apsw.Connection]:
+        if self._closed:
+            raise StoreError("the store is closed")
+        try:
+            connection = self._connection()
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except apsw.Error as error:
+            raise StoreError(
+                f"{self._path.name}: {error}", details={"sqlite": type(error).__name__}
+            ) from error
+
+    def close(self) -> None:
+        """Close every connection; what is written stays."""
+        with self._lock:
+            self._closed = True
+            connections = list(self._open)
+        for connection in connections:
+            connection.close()
+
+
+def _migrate(connection: apsw.Connection, path: Path) -> None:
+    version = connection.pragma("user_version")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path.name} has schema {version}; this program knows schemas up to {SCHEMA_VERSION}",
+            hint="run a newer bienmo, or another data home",
+        )
+    if version == 0:
+        connection.execute(_SCHEMA)
+        connection.pragma("user_version", SCHEMA_VERSION)

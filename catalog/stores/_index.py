@@ -1,0 +1,223 @@
+"""What SQLite finds records by: words, boxes, times, facet values and variable names; kept, and asked.
+
+The answer to a condition is a bitmap of record numbers, and conditions are joined by `&`. Words are indexed as Python
+splits them, folded and as written; a text never reaches the FTS query language unquoted.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import apsw
+from pyroaring import BitMap
+
+from catalog.instant import seconds
+from catalog.record import BBox, Record
+from catalog.search import FACETS, Query, exact_tokens, facets_of, texts, tokens, variable_names
+from catalog.stores import _rules
+
+EDITION = 1
+"""Edition of the index: raise it when what is indexed of a record changes."""
+
+_FOLDED, _EXACT = "{title body}", "{exact_title exact_body}"
+_BETWEEN = " _ "
+"""A word that no text has (`_` separates words): phrases do not cross from one text to the next."""
+_WEIGHTS = "10.0, 1.0, 0.0, 0.0"
+_RELEVANT = f"SELECT rowid, bm25(words, {_WEIGHTS}) FROM words WHERE words MATCH ?"  # noqa: S608 - constants
+
+
+def add(connection: apsw.Connection, number: int, record: Record) -> None:
+    """Index a record under its number; what the number had before is replaced."""
+    remove(connection, number)
+    titles, said = len(record.title.words), tuple(texts(record))
+    columns = [
+        _BETWEEN.join(" ".join(split(text)) for text in part)
+        for split in (tokens, exact_tokens)
+        for part in (said[:titles], said[titles:])
+    ]
+    connection.execute(
+        "INSERT INTO words (rowid, title, body, exact_title, exact_body) VALUES (?, ?, ?, ?, ?)", (number, *columns)
+    )
+    for part in dict.fromkeys(part for box in record.extent.boxes for part in box.parts()):
+        west, south, east, north = part
+        connection.execute(
+            "INSERT INTO boxes (w, e, s, n, number, west, east, south, north) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (west, east, south, north, number, west, east, south, north),
+        )
+        connection.execute("INSERT INTO record_boxes VALUES (?, ?)", (number, connection.last_insert_rowid()))
+    facets = [(number, facet, value) for facet, values in facets_of(record).items() for value in values]
+    connection.executemany("INSERT INTO facets VALUES (?, ?, ?)", facets)
+    connection.executemany("INSERT INTO names VALUES (?, ?)", [(name, number) for name in variable_names(record)])
+    first, last = record.extent.time.bounds() if record.extent.time else (None, None)
+    connection.execute(
+        "UPDATE records SET modified = ?, title_vi = ?, title_en = ?, first = ?, last = ? WHERE number = ?",
+        (
+            _rules.modified_key(record),
+            _rules.title_key(record, "vi"),
+            _rules.title_key(record, "en"),
+            first,
+            last,
+            number,
+        ),
+    )
+
+
+def remove(connection: apsw.Connection, number: int) -> None:
+    """Take a record out of the index."""
+    connection.execute("DELETE FROM words WHERE rowid = ?", (number,))
+    connection.execute("DELETE FROM boxes WHERE box IN (SELECT box FROM record_boxes WHERE number = ?)", (number,))
+    for table in ("record_boxes", "facets", "names"):
+        connection.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names of our own
+
+
+@dataclass(frozen=True)
+class Facets:
+    """Which records have which facet values, as bitmaps, at one generation of the database; never changed."""
+
+    generation: int
+    current: BitMap
+    values: Mapping[str, Mapping[str, BitMap]]
+
+    def at(self, connection: apsw.Connection) -> "Facets":
+        """Return the facets as the connection's transaction sees them."""
+        generation = connection.execute("SELECT value FROM meta WHERE key = 'generation'").get
+        if generation == self.generation:
+            return self
+        changed, current = BitMap(), self.current.copy()
+        rows = "SELECT number, version IS NOT NULL FROM records WHERE generation > ?"
+        for number, lives in connection.execute(rows, (self.generation,)):
+            changed.add(number)
+            (current.add if lives else current.discard)(number)
+        values = {
+            facet: {value: bitmap - changed for value, bitmap in self.values.get(facet, {}).items()}
+            for facet in FACETS
+        }
+        rows = "SELECT facet, value, number FROM records JOIN facets USING (number) WHERE generation > ?"
+        for facet, value, number in connection.execute(rows, (self.generation,)):
+            values[facet].setdefault(value, BitMap()).add(number)
+        return Facets(generation, current, values)
+
+    def counted(self, found: BitMap) -> Mapping[str, Mapping[str, int]]:
+        """Return how many of the found records have each value of each facet."""
+        return {
+            facet: {value: bitmap.intersection_cardinality(found) for value, bitmap in values.items()}
+            for facet, values in self.values.items()
+        }
+
+
+NO_FACETS = Facets(-1, BitMap(), MappingProxyType({}))
+
+
+def find(connection: apsw.Connection, query: Query, facets: Facets) -> BitMap:
+    """Return the numbers of the current records that meet every condition of a query but its words."""
+    found = facets.current
+    for name in ("organisation", "source", "theme", "kind", "format"):
+        wanted = getattr(query, name)
+        if wanted is not None:
+            found = found & facets.values[name].get(wanted, BitMap())
+    if query.variable is not None:
+        name = " ".join(tokens(query.variable))
+        found = found & _numbers(connection.execute("SELECT number FROM names WHERE name = ?", (name,)))
+    if query.bbox is not None:
+        found = found & _within(connection, query.bbox)
+    if query.time is not None:
+        first, last = query.time
+        rows = connection.execute(
+            "SELECT number FROM records WHERE first <= ? AND last >= ?",
+            (seconds(last) if last else float("inf"), seconds(first) if first else float("-inf")),
+        )
+        found = found & _numbers(rows)
+    return found
+
+
+def _numbers(rows: Iterable[tuple[int]]) -> BitMap:
+    return BitMap(number for (number,) in rows)
+
+
+def _within(connection: apsw.Connection, bbox: BBox) -> BitMap:
+    """The records with a box that shares a point with `bbox`: the R*Tree (float32, outwards), then exactly."""
+    found = BitMap()
+    for west, south, east, north in _spelled(bbox):
+        rows = connection.execute(
+            "SELECT number FROM boxes WHERE w <= :e AND e >= :w AND s <= :n AND n >= :s"
+            " AND west <= :e AND east >= :w AND south <= :n AND north >= :s",
+            {"w": west, "e": east, "s": south, "n": north},
+        )
+        found |= _numbers(rows)
+    return found
+
+
+def _spelled(bbox: BBox) -> Iterable[tuple[float, float, float, float]]:
+    """The plain boxes that a box is, and its edges on the antimeridian under that meridian's other name."""
+    for west, south, east, north in bbox.parts():
+        yield west, south, east, north
+        if east == 180:  # noqa: PLR2004
+            yield -180.0, south, -180.0, north
+        if west == -180:  # noqa: PLR2004
+            yield 180.0, south, 180.0, north
+
+
+def _match(terms: Iterable[tuple[str, ...]], columns: str) -> str:
+    return " AND ".join(f'{columns} : "{" ".join(term)}"' for term in terms)
+
+
+def worded(connection: apsw.Connection, query: Query, found: BitMap) -> BitMap:
+    """Return those of the found records that have all words of a query."""
+    rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (_match(query.terms(), _FOLDED),))
+    return found & _numbers(rows)
+
+
+def _ranked(connection: apsw.Connection, query: Query, found: BitMap) -> list[tuple[bool, float, int]]:
+    """Return (not as written, bm25, number) of the found records, which have all words of the query, best first.
+
+    Records that have the words with the diacritics they were asked with come first. BM25 (Robertson and Walker; FTS5
+    gives it negated, the better the lower) weighs a word in the title ten times.
+    """
+    written = _rules.exact_terms(query)
+    rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (_match(written, _EXACT),))
+    exact = _numbers(rows) if written else BitMap()
+    scores = connection.execute(_RELEVANT, (_match(query.terms(), _FOLDED),))
+    return sorted((number not in exact, score, number) for number, score in scores if number in found)
+
+
+_ORDERS = {
+    "id": "id",
+    "-id": "id DESC",
+    "modified": "modified, id",
+    "-modified": "modified DESC, id",
+    "title": "title_{lang}, id",
+    "-title": "title_{lang} DESC, id",
+}
+
+
+def ordered(connection: apsw.Connection, query: Query, found: BitMap) -> list[int]:
+    """Return the numbers of a page of the found records in the order of the query's sort, ties by id."""
+    order = _ORDERS.get(query.sort, "id").format(lang=query.lang)
+    rows = connection.execute(
+        f"SELECT number FROM records WHERE number IN (SELECT value FROM json_each(?)) ORDER BY {order}"  # noqa: S608
+        " LIMIT ? OFFSET ?",
+        (str(found.to_array().tolist()), query.limit, query.offset),
+    )
+    return [number for (number,) in rows]
+
+
+def best(connection: apsw.Connection, query: Query, found: BitMap) -> list[int]:
+    """Return the numbers of a page of the found records, the most relevant first, ties by id.
+
+    Ids are asked for only where ranks tie on the page.
+    """
+    ranking = _ranked(connection, query, found)
+    page = ranking[query.offset : query.offset + query.limit]
+    if not page:
+        return []
+    start = bisect_left(ranking, page[0][:2], key=lambda hit: hit[:2])
+    end = bisect_right(ranking, page[-1][:2], key=lambda hit: hit[:2])
+    tied = ranking[start:end]
+    rows = connection.execute(
+        "SELECT number, id FROM records WHERE number IN (SELECT value FROM json_each(?))",
+        (str([number for _, _, number in tied]),),
+    )
+    ids = dict(rows)
+    tied.sort(key=lambda hit: (*hit[:2], ids[hit[2]]))
+    return [number for _, _, number in tied[query.offset - start :][: query.limit]]

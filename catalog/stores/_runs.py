@@ -1,0 +1,113 @@
+"""Runs, leases and sightings in SQLite: the runner's memory; each function works in the caller's transaction."""
+
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from catalog.instant import now
+from catalog.stores import Entry, Lease, Quarantined, Run, _rules
+
+
+def _hold(connection: apsw.Connection, source: str) -> _rules.Hold | None:
+    rows = connection.execute("SELECT run, holder, until, length FROM leases WHERE source = ?", (source,))
+    return next((_rules.Hold(*row) for row in rows), None)
+
+
+def live(connection: apsw.Connection, lease: Lease, length: float | None = None) -> None:
+    """Pass the fence, and give a sign of life: the lease ends its length from now.
+
+    Raises:
+        LeaseLost: The lease ended, or another run holds it.
+    """
+    clock = time.time()
+    hold = _rules.fence(lease, _hold(connection, lease.source), clock)
+    length = hold.length if length is None else length
+    connection.execute(
+        "UPDATE leases SET until = ?, length = ? WHERE source = ?", (clock + length, length, lease.source)
+    )
+
+
+def begin(
+    connection: apsw.Connection, source: str, holder: str, length: float, *, incremental: bool
+) -> tuple[Lease, Run]:
+    """Take a source's lease, and begin a run or take up an unfinished one. Raises LeaseHeld."""
+    clock = time.time()
+    _rules.free(source, _hold(connection, source), holder, clock)
+    run = _unfinished(connection, source, incremental=incremental)
+    if run is None:
+        number = connection.execute("SELECT ifnull(max(run), 0) + 1 FROM runs").get
+        run = Run(id=number, source=source, state="running", started=now(), incremental=incremental)
+    save(connection, run)
+    connection.execute(
+        "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (source, run.id, holder, clock + length, length)
+    )
+    return Lease(source=source, run=run.id, holder=holder), whole(connection, run)
+
+
+def _unfinished(connection: apsw.Connection, source: str, *, incremental: bool) -> Run | None:
+    rows = connection.execute("SELECT json FROM runs WHERE source = ? AND state = 'running'", (source,))
+    for run in [Run.model_validate_json(text) for (text,) in rows]:
+        if run.incremental == incremental:
+            return run
+        save(connection, _rules.abandoned(run))
+        forget(connection, run.id)
+    return None
+
+
+def save(connection: apsw.Connection, run: Run) -> None:
+    """Keep a run as it is now, without its quarantine, which has rows of its own."""
+    text = run.model_dump_json(exclude={"quarantine"}).encode()
+    connection.execute(
+        "INSERT OR REPLACE INTO runs (run, source, state, started, json) VALUES (?, ?, ?, ?, ?)",
+        (run.id, run.source, run.state, run.started, text),
+    )
+
+
+def load(connection: apsw.Connection, number: int) -> Run:
+    """Return a run, without its quarantine."""
+    return Run.model_validate_json(connection.execute("SELECT json FROM runs WHERE run = ?", (number,)).get)
+
+
+def whole(connection: apsw.Connection, run: Run) -> Run:
+    """Return the run with its quarantine."""
+    rows = connection.execute(
+        "SELECT native_id, reason, url FROM sightings WHERE run = ? AND outcome = 'quarantined' ORDER BY native_id",
+        (run.id,),
+    )
+    quarantine = tuple(Quarantined(native_id=name, reason=reason, url=url) for name, reason, url in rows)
+    return run.model_copy(update={"quarantine": quarantine})
+
+
+def see(
+    connection: apsw.Connection, number: int, entries: Sequence[Entry], done: Sequence[_rules.Outcome], page: str | None
+) -> None:
+    """Note what a run saw and did, and the page it reached."""
+    moves = []
+    for entry, what in zip(entries, done, strict=True):
+        key = (number, entry.document.native_id)
+        before = connection.execute("SELECT outcome FROM sightings WHERE run = ? AND native_id = ?", key).get
+        after = _rules.greater(before, what)
+        why = (_rules.reason(entry), entry.document.url) if after == "quarantined" else (None, None)
+        connection.execute("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?)", (*key, after, *why))
+        moves.append((before, after))
+    save(connection, _rules.tallied(load(connection, number), moves, page))
+
+
+def seen(connection: apsw.Connection, number: int) -> frozenset[str]:
+    """Return the native ids that a run saw."""
+    rows = connection.execute("SELECT native_id FROM sightings WHERE run = ?", (number,))
+    return frozenset(native_id for (native_id,) in rows)
+
+
+def forget(connection: apsw.Connection, number: int) -> None:
+    """Forget what an ended run saw, but for its quarantine."""
+    connection.execute("DELETE FROM sightings WHERE run = ? AND outcome != 'quarantined'", (number,))
+
+
+def runs(connection: apsw.Connection, source: str | None, limit: int) -> tuple[Run, ...]:
+    """Return runs, newest first, with their quarantine."""
+    rows = connection.execute(
+        "SELECT json FROM runs WHERE source = ifnull(?, source) ORDER BY run DESC LIMIT ?", (source, limit)
+    )
+    return tuple(whole(connection, Run.model_validate_json(text)) for (text,) in rows.fetchall())
