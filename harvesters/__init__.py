@@ -29,10 +29,21 @@ from catalog.source import Document, Source
 class Answer(Protocol):
     """What a source answered: status 200 (or 304 with the kept body), and the whole body, within the limits."""
 
-    status: int
-    url: str
-    headers: Mapping[str, str]
-    content: bytes
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def url(self) -> str:
+        """The address that answered, after redirects."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers; letter case does not matter."""
+
+    @property
+    def content(self) -> bytes:
+        """The body, inflated."""
 
 
 class Fetch(Protocol):

@@ -1,0 +1,137 @@
+"""What a harvest writes to: the store, under a lease that is kept alive, or, in a rehearsal, nothing."""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Protocol, Self
+
+from catalog.errors import CatalogError, LeaseLost, NotFound, Withdrawn
+from catalog.instant import now, seconds
+from catalog.settings import Settings
+from catalog.source import Source
+from catalog.stores import Counts, Entry, Lease, Quarantined, Run, State, Store
+
+LONGEST_LEASE = 60.0
+_LOG = logging.getLogger(__name__)
+
+
+class Ledger(Protocol):
+    """Keeps what a harvest finds, and ends its run."""
+
+    run: Run
+
+    def keep(self, entries: Sequence[Entry], page: str) -> Counts:
+        """Keep the entries of a page, or a part of it."""
+
+    def end(self, state: State, note: str) -> Run:
+        """End the run."""
+
+
+class Books:
+    """The store, written under a lease of one run.
+
+    Raises:
+        LeaseHeld: Another harvest of the source is running.
+    """
+
+    def __init__(self, source: Source, store: Store, settings: Settings, *, incremental: bool) -> None:
+        self._store, self._settings = store, settings
+        self._seconds = min(settings.lease_seconds, LONGEST_LEASE)
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._lease, self.run = store.begin(
+            source.id, holder=holder, lease_seconds=self._seconds, incremental=incremental
+        )
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[Self]:
+        """Give signs of life while the block runs, so that a slow page does not end the lease."""
+        done = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(self._lease, done), name="lease", daemon=True)
+        renewing.start()
+        try:
+            yield self
+        finally:
+            done.set()
+            renewing.join()
+
+    def _renew(self, lease: Lease, done: threading.Event) -> None:
+        while not done.wait(self._seconds / 4):
+            try:
+                self._store.renew(lease, self._seconds)
+            except LeaseLost as error:
+                _LOG.warning("%s", error)  # the next write is refused, and ends the harvest
+                return
+            except CatalogError as error:
+                _LOG.warning("no sign of life for run %d: %s", lease.run, error)
+
+    def keep(self, entries: Sequence[Entry], page: str) -> Counts:
+        """Keep the entries and the page reached, in one transaction. Raises LeaseLost."""
+        return self._store.put(entries, lease=self._lease, page=page)
+
+    def end(self, state: State, note: str) -> Run:
+        """End the run and the lease, and retire what is gone. Raises LeaseLost."""
+        return self._store.finish(
+            self._lease,
+            state,
+            missed_runs=self._settings.missed_runs,
+            shrink_hold=self._settings.shrink_hold,
+            note=note,
+        )
+
+
+class Rehearsal:
+    """Says what a harvest would do to the store, and does nothing; its run has the id 0."""
+
+    def __init__(self, source: Source, store: Store) -> None:
+        self._store, self._source = store, source
+        self._seen: dict[str, bool] = {}
+        self._counts: Counter[str] = Counter()
+        self._quarantine: list[Quarantined] = []
+        self.run = Run(id=0, source=source.id, state="running", started=now())
+
+    def keep(self, entries: Sequence[Entry], page: str) -> Counts:  # noqa: ARG002 - nothing is kept
+        """Compare the entries with what the store has."""
+        fresh = [entry for entry in entries if entry.document.native_id not in self._seen]
+        counted = Counter(self._would(entry) for entry in fresh)
+        self._counts += counted
+        return Counts(**counted)
+
+    def _would(self, entry: Entry) -> str:
+        native_id = entry.document.native_id
+        self._seen[native_id] = False
+        if entry.record is None:
+            reason = entry.reason or ""
+            self._quarantine.append(Quarantined(native_id=native_id, reason=reason, url=entry.document.url))
+            return "quarantined"
+        try:
+            kept = self._store.get(entry.record.id)
+        except NotFound:
+            return "new"
+        except Withdrawn:
+            return "changed"
+        if kept.native_id != native_id:
+            return "new"
+        self._seen[native_id] = True
+        return "unchanged" if kept == entry.record else "changed"
+
+    def end(self, state: State, note: str) -> Run:
+        """Return the run as it would be, but for what it would retire."""
+        missing = self._store.sources().get(self._source.id, 0) - sum(self._seen.values())
+        ended = now()
+        return self.run.model_copy(
+            update={
+                "state": state,
+                "ended": ended,
+                "seconds": seconds(ended) - seconds(self.run.started),
+                "seen": len(self._seen),
+                "counts": Counts(**self._counts),
+                "missing": max(0, missing),
+                "note": note or "a rehearsal: nothing was written",
+                "quarantine": tuple(self._quarantine),
+            }
+        )
