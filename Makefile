@@ -38,7 +38,7 @@ format: $(VENV)/installed-check ## put the code into its form
 	@$(BIN)/ruff format
 
 bench: $(VENV)/installed-test ## measure, and print a table
-	@$(BIN)/python -m tests.benchmarks $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv and every cache
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
