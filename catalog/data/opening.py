@@ -9,7 +9,8 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,17 +97,26 @@ def sniff(path: Path) -> str:
     raise DataUnreadable(f"{path.name} is neither NetCDF, HDF5 nor Zarr")
 
 
-@contextlib.contextmanager
-def opened(
-    distribution: Distribution, *, allow_hosts: Sequence[str], user_agent: str, stall_seconds: float = 15
-) -> Iterator[xr.Dataset]:
-    """Open a distribution as an undecoded, lazy dataset.
+@dataclass(frozen=True)
+class Reach:
+    """How remote data are reached.
 
     Args:
-        distribution: A local `file` or `zarr`, or a remote `opendap` or `griddap` (DAP2) address.
         allow_hosts: Hosts on private addresses that may be reached.
         user_agent: Who asks.
-        stall_seconds: Longest silence of a remote server.
+        stall_seconds: Longest silence of a server.
+        max_bytes: Largest answer.
+    """
+
+    allow_hosts: tuple[str, ...] = ()
+    user_agent: str = "bienmo"
+    stall_seconds: float = 15
+    max_bytes: int = 1_000_000_000
+
+
+@contextlib.contextmanager
+def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
+    """Open a distribution as an undecoded, lazy dataset: a local `file` or `zarr`, a remote `opendap` or `griddap`.
 
     Raises:
         NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one harvested.
@@ -123,7 +133,7 @@ def opened(
         with _file(path, form) as dataset:
             yield dataset
     elif distribution.protocol in {"opendap", "griddap"}:
-        with _remote(distribution.address, allow_hosts, user_agent, stall_seconds) as dataset:
+        with _remote(distribution.address, reach) as dataset:
             yield dataset
     else:
         raise NotSubsettable(f"the data cannot be cut here: {_REASONS[distribution.protocol]}")
@@ -158,13 +168,16 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
 
 
 @contextlib.contextmanager
-def _remote(
-    address: str, allow_hosts: Sequence[str], user_agent: str, stall_seconds: float
-) -> Iterator[xr.Dataset]:
+def _remote(address: str, reach: Reach) -> Iterator[xr.Dataset]:
     from catalog.addresses import session  # noqa: PLC0415 - the network is not for whoever reads files only
 
     plain = address.removesuffix(".html")
-    with session(allow_hosts, stall_seconds=stall_seconds, user_agent=user_agent) as link:
+    with session(
+        reach.allow_hosts,
+        stall_seconds=reach.stall_seconds,
+        user_agent=reach.user_agent,
+        max_bytes=reach.max_bytes,
+    ) as link:
         try:
             dataset = xr.open_dataset(plain, engine="pydap", session=link, **_UNDECODED)
         except CatalogError:

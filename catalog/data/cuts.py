@@ -1,0 +1,107 @@
+"""What is asked of a dataset: variables × box × time × depth × stride."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from catalog.errors import BadRequest
+from catalog.instant import interval
+from catalog.record import BBox, Model, Name
+from catalog.search import read_bbox
+
+MAX_VARIABLES = 1_000
+_STRIDE = re.compile(r"(?:(?P<axis>[^\s:,][^:,]*):)?(?P<step>[1-9]\d{0,8})")
+_HINTS = {
+    "variables": "write variables=adt,ugos",
+    "depth": "write depth=0/50 (metres, positive down) or depth=10",
+    "stride": "write stride=2 or stride=time:2,latitude:3",
+}
+
+
+class Cut(Model):
+    """A part of a dataset.
+
+    Args:
+        variables: Names; empty for all data variables.
+        bbox: Cell centres within the closed box.
+        time: First and last canonical instant, both included (None: open), in the data's calendar.
+        depth: First and last depth in metres, positive down, both included.
+        stride: Every how many cells, by axis: longitude, latitude, depth, time, or a dimension's name.
+    """
+
+    variables: tuple[Name, ...] = ()
+    bbox: BBox | None = None
+    time: tuple[str | None, str | None] | None = None
+    depth: tuple[float, float] | None = None
+    stride: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+
+    def parameters(self) -> dict[str, str]:
+        """Return the cut as the parameters of an address, the inverse of `parse`."""
+        found: dict[str, str] = {}
+        if self.variables:
+            found["variables"] = ",".join(self.variables)
+        if self.bbox:
+            found["bbox"] = ",".join(
+                f"{n:.17g}" for n in (self.bbox.west, self.bbox.south, self.bbox.east, self.bbox.north)
+            )
+        if self.time:
+            found["time"] = f"{self.time[0] or '..'}/{self.time[1] or '..'}"
+        if self.depth:
+            found["depth"] = f"{self.depth[0]!r}/{self.depth[1]!r}"
+        if self.stride:
+            found["stride"] = ",".join(f"{axis}:{step}" for axis, step in self.stride.items())
+        return found
+
+
+def parse(parameters: Mapping[str, str]) -> Cut:
+    """Read the parameters of an address or command; empty ones do not count.
+
+    Raises:
+        BadRequest: A parameter is unknown or cannot be read; the error names it and says how to write it.
+    """
+    for name in parameters:
+        if name not in Cut.model_fields:
+            raise BadRequest(
+                f"there is no parameter {name[:60]!r}", hint="parameters: " + ", ".join(Cut.model_fields)
+            )
+    given = {name: value for name, value in parameters.items() if value.strip()}
+    return Cut(
+        variables=_variables(given.get("variables", "")),
+        bbox=read_bbox(given["bbox"]) if "bbox" in given else None,
+        time=interval(given["time"]) if "time" in given else None,
+        depth=_depth(given["depth"]) if "depth" in given else None,
+        stride=_stride(given["stride"]) if "stride" in given else {},
+    )
+
+
+def _variables(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(names) > MAX_VARIABLES or any(len(name) > 1_000 for name in names):  # noqa: PLR2004
+        raise BadRequest("variables= names too many, or too long ones", hint=_HINTS["variables"])
+    return names
+
+
+def _depth(text: str) -> tuple[float, float]:
+    try:
+        first, *rest = (float(part) for part in text.split("/"))
+        last = rest[0] if rest else first
+        if len(rest) > 1 or not abs(first) + abs(last) < float("inf"):
+            raise ValueError("two finite numbers are asked for")
+    except ValueError as error:
+        raise BadRequest(f"depth={text[:60]!r} is no depth range", hint=_HINTS["depth"]) from error
+    if first > last:
+        raise BadRequest(f"depth={text[:60]!r} ends above its start", hint=_HINTS["depth"])
+    return first, last
+
+
+def _stride(text: str) -> dict[str, int]:
+    steps: dict[str, int] = {}
+    for part in text.split(","):
+        match = _STRIDE.fullmatch(part.strip())
+        if match is None:
+            raise BadRequest(f"stride={text[:60]!r} cannot be read", hint=_HINTS["stride"])
+        axes = (match["axis"].strip(),) if match["axis"] else ("longitude", "latitude", "time")
+        steps.update(dict.fromkeys(axes, int(match["step"])))
+    return steps

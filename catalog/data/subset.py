@@ -1,0 +1,264 @@
+"""Cutting a dataset: what a cut costs, and the part it asks for, values still packed as in the source."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from catalog.data import axes as ax
+from catalog.data.axes import Axes
+from catalog.data.cuts import Cut, parse
+from catalog.data.packing import decoded_itemsize
+from catalog.data.picking import Picks, pick
+from catalog.errors import BadRequest, CatalogError, DataUnreadable, NotSubsettable, TooLarge
+from catalog.instant import now
+from catalog.record import BBox, Model
+
+__all__ = ["Cost", "Cut", "Limits", "cost", "cut", "parse"]
+
+_MOST_RUNS = 4
+_COMPANIONS = ("grid_mapping", "ancillary_variables", "coordinates", "formula_terms", "bounds", "climatology")
+
+
+class Limits(Model):
+    """What one cut may cost: bytes of its unpacked result, and bytes of chunks inflated for it."""
+
+    result_bytes: int
+    decoded_bytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cut costs: cells of data, bytes of the unpacked result, bytes of chunks inflated for it."""
+
+    cells: int
+    result_bytes: int
+    decoded_bytes: int
+
+
+def cost(dataset: xr.Dataset, request: Cut) -> Cost:
+    """Return what a cut costs; nothing but coordinates is read. Raises as `cut`."""
+    axes = ax.find(dataset)
+    return _cost(dataset, axes, request, pick(dataset, axes, request))
+
+
+def cut(dataset: xr.Dataset, request: Cut, record_id: str, limits: Limits) -> xr.Dataset:
+    """Return the part that a cut asks for.
+
+    The dataset is undecoded and lazy (`catalog.data.opening.opened`), and so is the result, but for boxes across the
+    source's seam of longitudes and for scattered points, which are read here. Cells are inside where their centre lies
+    in the closed box; latitudes keep the source's order, longitudes the source's values, from west to east. Attributes
+    are the source's, with a line in `history`.
+
+    Raises:
+        BadRequest: There is no such variable or axis.
+        OutsideDomain: Nothing lies inside.
+        NotSubsettable: The data cannot be cut in this way.
+        TooLarge: It costs more than the limits; the hint is a smaller request that does not.
+    """
+    axes = ax.find(dataset)
+    picks = pick(dataset, axes, request)
+    asked = _cost(dataset, axes, request, picks)
+    for cost_, limit, setting in (
+        (asked.result_bytes, limits.result_bytes, "BIENMO_MAX_RESULT_BYTES"),
+        (asked.decoded_bytes, limits.decoded_bytes, "BIENMO_MAX_DECODED_BYTES"),
+    ):
+        if cost_ > limit:
+            raise _too_large(dataset, axes, request, limits, (cost_, limit, setting))
+    part = dataset[_kept(dataset, axes, _wanted(dataset, axes, request))]
+    for dimension, indices in picks.items():
+        if dimension in part.sizes:
+            part = _taken(part, dimension, indices)
+    return _attributed(part, axes, request, record_id, picks)
+
+
+def _wanted(dataset: xr.Dataset, axes: Axes, request: Cut) -> tuple[str, ...]:
+    there = tuple(n for n in axes.data_variables(dataset) if len(set(dataset[n].dims)) == dataset[n].ndim)
+    unknown = [name for name in request.variables if name not in dataset.variables]
+    if unknown:
+        raise BadRequest(f"there is no variable {unknown[0][:60]!r}", hint=f"variables: {', '.join(there)}"[:2_000])
+    if not there and not request.variables:
+        raise NotSubsettable("the data have no variable that can be cut")
+    return request.variables or there
+
+
+def _kept(dataset: xr.Dataset, axes: Axes, wanted: tuple[str, ...]) -> list[str]:
+    """The wanted variables and what describes them, in the file's order."""
+    dimensions = {d for name in wanted for d in dataset[name].dims}
+    names = set(wanted)
+    for name in wanted:
+        names |= _companions(dataset, name, dimensions)
+    for name in axes.coordinates:
+        if set(dataset[name].dims) <= dimensions or axes.geometry == "mesh":
+            names.add(name)
+    for name in tuple(names):
+        for key in ("bounds", "climatology", "edges"):
+            names |= {str(dataset[name].attrs.get(key, ""))} & set(map(str, dataset.variables))
+    return [str(n) for n in dataset.variables if n in names and len(set(dataset[n].dims)) == dataset[n].ndim]
+
+
+def _companions(dataset: xr.Dataset, name: str, dimensions: set[Any]) -> set[str]:
+    words = " ".join(str(dataset[name].attrs.get(key, "")) for key in _COMPANIONS).replace(":", " ").split()
+    return {word for word in words if word in dataset.variables and set(dataset[word].dims) <= dimensions}
+
+
+def _cost(dataset: xr.Dataset, axes: Axes, request: Cut, picks: Picks) -> Cost:
+    wanted = _wanted(dataset, axes, request)
+    cells = result = decoded = 0
+    for name in _kept(dataset, axes, wanted):
+        variable = dataset[name].variable
+        taken = _product(len(picks[d]) if d in picks else n for d, n in variable.sizes.items())
+        cells += taken if name in wanted else 0
+        result += taken * decoded_itemsize(variable.dtype, variable.attrs)
+        decoded += _inflated(variable, picks)
+    return Cost(cells, result, decoded)
+
+
+def _inflated(variable: xr.Variable, picks: Picks) -> int:
+    """Bytes of all chunks of a variable that the picks touch."""
+    chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
+    sizes = []
+    for axis, (dimension, size) in enumerate(variable.sizes.items()):
+        indices = picks.get(str(dimension))
+        chunk = int(chunks[axis]) if chunks and len(chunks) == variable.ndim else 1
+        touched = -(-size // chunk) if indices is None else np.unique(indices // chunk).size
+        sizes.append(touched * chunk)
+    return _product(sizes) * variable.dtype.itemsize
+
+
+def _product(numbers: Any) -> int:
+    total = 1
+    for number in numbers:
+        total *= int(number)
+    return total
+
+
+def _taken(part: xr.Dataset, dimension: str, indices: npt.NDArray[np.intp]) -> xr.Dataset:
+    """The part at the indices: by slices, which read only what they need, or read and then picked from."""
+    steps = np.diff(indices)
+    usual = int(np.bincount(steps[steps > 0]).argmax()) if np.any(steps > 0) else 1
+    runs = np.split(indices, np.flatnonzero(steps != usual) + 1)
+    if len(runs) > _MOST_RUNS:
+        first, last = int(indices.min()), int(indices.max())
+        loaded = part.isel({dimension: slice(first, last + 1)}).load()
+        return loaded.isel({dimension: indices - first})
+    pieces = [part.isel({dimension: slice(int(run[0]), int(run[-1]) + 1, usual)}) for run in runs]
+    if len(pieces) == 1:
+        return pieces[0]
+    return xr.concat(
+        pieces,
+        dim=dimension,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+
+
+def _attributed(part: xr.Dataset, axes: Axes, request: Cut, record_id: str, picks: Picks) -> xr.Dataset:
+    """The part with a line in its history, and without what was only true of the whole."""
+    asked = "&".join(f"{key}={value}" for key, value in request.parameters().items())
+    line = f"{now()} Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}"
+    before = str(part.attrs.get("history", "")).rstrip("\n")
+    attributes: dict[str, Any] = {**part.attrs, "history": f"{before}\n{line}" if before else line}
+    try:
+        attributes |= {k: v for k, v in _extent(part, axes).items() if k in attributes}
+    except DataUnreadable:
+        attributes = {k: v for k, v in attributes.items() if not k.startswith(("geospatial_", "time_coverage_"))}
+    for name in ("geospatial_bounds", "time_coverage_duration") if picks else ():
+        attributes.pop(name, None)
+    found = part.copy(deep=False)
+    found.attrs = attributes
+    for name, variable in found.variables.items():
+        if "actual_range" in variable.attrs and any(str(d) in picks for d in variable.dims):
+            found[name].attrs = {k: v for k, v in variable.attrs.items() if k != "actual_range"}
+    return found
+
+
+def _extent(part: xr.Dataset, axes: Axes) -> dict[str, Any]:
+    """The ACDD attributes of where and when the part is."""
+    found: dict[str, Any] = {}
+    for name, key in ((axes.longitude, "lon"), (axes.latitude, "lat"), (axes.vertical, "vertical")):
+        if name in part.variables:
+            values = ax.values(part[name].variable)
+            if np.isfinite(values).any():
+                found[f"geospatial_{key}_min"] = float(np.nanmin(values))
+                found[f"geospatial_{key}_max"] = float(np.nanmax(values))
+    if axes.time in part.variables:
+        values = ax.values(part[axes.time].variable)
+        if np.isfinite(values).any():
+            ends = ax.clock(part, axes.time).instants(np.array([np.nanmin(values), np.nanmax(values)]))
+            found |= {"time_coverage_start": ends[0], "time_coverage_end": ends[1]}
+    return found
+
+
+def _too_large(
+    dataset: xr.Dataset, axes: Axes, request: Cut, limits: Limits, asked: tuple[int, int, str]
+) -> TooLarge:
+    size, limit, setting = asked
+    hint, smaller = f"ask for less, or raise {setting}", {}
+    for attempt in _smaller(dataset, axes, request, size / limit):
+        try:
+            found = _cost(dataset, axes, attempt, pick(dataset, axes, attempt))
+        except CatalogError:
+            continue
+        if found.result_bytes <= limits.result_bytes and found.decoded_bytes <= limits.decoded_bytes:
+            smaller = attempt.parameters()
+            hint = "this would pass: " + "&".join(f"{key}={value}" for key, value in smaller.items())
+            break
+    what = "the answer would be" if setting == "BIENMO_MAX_RESULT_BYTES" else "reading it would inflate"
+    return TooLarge(
+        f"{what} {size} bytes, and {limit} are allowed",
+        hint=hint,
+        details={"limit": limit, "asked": size, "setting": setting, "try": smaller},
+    )
+
+
+def _smaller(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Iterator[Cut]:
+    """Smaller requests, those nearest to what was asked first: fewer times, one variable, a smaller box, a stride."""
+    wanted = _wanted(dataset, axes, request)
+    for variables in dict.fromkeys((request.variables, wanted[:1])):
+        less = request.model_copy(update={"variables": variables})
+        share = ratio if variables == request.variables else ratio / len(wanted)
+        if axes.time and dataset[axes.time].ndim == 1:
+            yield from _shorter(dataset, axes, less, share)
+        yield less
+        if axes.geometry == "rectilinear":
+            yield from _narrower(dataset, axes, less, share)
+        names = ("longitude", "latitude") if axes.longitude else tuple(map(str, dataset[wanted[0]].dims))
+        step = int(np.ceil(share ** (1 / max(1, len(names))))) + 1
+        yield less.model_copy(update={"stride": {**less.stride, **dict.fromkeys(names, step)}})
+
+
+def _shorter(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Iterator[Cut]:
+    assert axes.time
+    try:
+        picks = pick(dataset, axes, request)
+        dimension = str(dataset[axes.time].dims[0])
+        steps = picks.get(dimension, np.arange(dataset.sizes[dimension]))
+        for share in (ratio, 2 * ratio):
+            count = int(len(steps) / share)
+            if 0 < count < len(steps):
+                values = ax.values(dataset[axes.time].variable)[steps[[0, count - 1]]]
+                first, last = ax.clock(dataset, axes.time).instants(values)
+                yield request.model_copy(update={"time": (first, last)})
+    except CatalogError:
+        return
+
+
+def _narrower(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Iterator[Cut]:
+    assert axes.longitude
+    assert axes.latitude
+    x, y = (ax.values(dataset[name].variable) for name in (axes.longitude, axes.latitude))
+    picks = pick(dataset, axes, request)
+    x = x[picks.get(str(dataset[axes.longitude].dims[0]), slice(None))]
+    y = y[picks.get(str(dataset[axes.latitude].dims[0]), slice(None))]
+    for share in (ratio, 2 * ratio):
+        width, height = (max(1, int(n.size / np.sqrt(share)) - 1) for n in (x, y))
+        south, north = sorted((float(y[0]), float(y[height - 1])))
+        west, east = float(x[0]), float(x[width - 1])
+        yield request.model_copy(update={"bbox": BBox.of(min(west, east), south, max(west, east), north)})

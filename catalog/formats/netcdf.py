@@ -1,0 +1,83 @@
+"""NetCDF-4, packed as the source: raw values, types and attributes are copied, nothing is decoded on the way."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from catalog.data.blocks import blocks
+
+SUFFIX = "nc"
+MEDIA_TYPE = "application/x-netcdf"
+_PIECE = 1 << 18
+_RESERVED = frozenset({"_FillValue", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"})  # fmt: skip
+
+
+def write(dataset: xr.Dataset) -> Iterator[bytes]:
+    """Yield the dataset as a NetCDF-4 file, compressed lightly.
+
+    NetCDF-4 cannot be streamed: it is made in a temporary file, whose name is given up as soon as it is open.
+    """
+    with tempfile.NamedTemporaryFile(prefix="bienmo-", delete=False) as file:
+        try:
+            target = netCDF4.Dataset(file.name, "w", format="NETCDF4")
+        finally:
+            Path(file.name).unlink()
+        with contextlib.closing(target):
+            _copy(dataset, target)
+        while piece := os.pread(file.fileno(), _PIECE, file.tell()):
+            file.seek(len(piece), os.SEEK_CUR)
+            yield piece
+
+
+def _copy(dataset: xr.Dataset, target: Any) -> None:
+    target.set_auto_maskandscale(False)
+    target.setncatts(_attributes(dataset.attrs))
+    for name, size in dataset.sizes.items():
+        target.createDimension(str(name), size)
+    for name, variable in dataset.variables.items():
+        text = variable.dtype.kind in "OSUT"
+        copy = target.createVariable(
+            str(name),
+            str if text else variable.dtype.newbyteorder("=") if variable.dtype.kind != "b" else np.int8,
+            variable.dims,
+            fill_value=None if text else _fill(variable),
+            **({"zlib": True, "complevel": 1, "shuffle": True} if variable.ndim and not text else {}),
+        )
+        copy.setncatts(_attributes(variable.attrs))
+        copy.set_auto_maskandscale(False)
+        copy.set_auto_chartostring(False)
+        for place, values in blocks(variable):
+            copy[place or ...] = _words(values) if text else values
+
+
+def _fill(variable: xr.Variable) -> Any:
+    """The source's fill value in the variable's type; none is written where the source has none."""
+    value = variable.attrs.get("_FillValue")
+    return False if value is None else np.asarray(value).astype(variable.dtype).ravel()[0]
+
+
+def _attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in attributes.items() if name not in _RESERVED}
+
+
+def _words(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Text as NetCDF strings: bytes are read as UTF-8, else Latin-1."""
+    words = [_word(item) for item in np.asarray(values, object).ravel()]
+    return np.array(words, object).reshape(values.shape)
+
+
+def _word(item: Any) -> str:
+    if isinstance(item, bytes):
+        try:
+            return item.decode("utf-8").rstrip("\0")
+        except UnicodeDecodeError:
+            return item.decode("latin-1").rstrip("\0")
+    return "" if item is None else str(item)
