@@ -1,0 +1,34 @@
+"""A case: something of ours against a peer or limit, n times each, in turn; medians of wall time."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """What was measured: milliseconds of wall time, ours and the peer's."""
+
+    name: str
+    ours: float
+    peer: str
+    theirs: float
+    n: int
+
+    def row(self) -> str:
+        """Return the case as a row of a Markdown table."""
+        ratio = self.ours / self.theirs
+        return f"| {self.name} | {self.ours:.2f} | {self.peer} | {self.theirs:.2f} | {ratio:.2f} | {self.n} |"
+
+
+def measure(name: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object], n: int) -> Case:
+    """Run both once to warm up, then n times each in turn."""
+    ours(), theirs()
+    pairs = [(_milliseconds(ours), _milliseconds(theirs)) for _ in range(n)]
+    return Case(name, median(pair[0] for pair in pairs), peer, median(pair[1] for pair in pairs), n)
+
+
+def _milliseconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return (time.perf_counter() - began) * 1_000
