@@ -25,5 +25,5 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 def exact_tokens(text: str) -> tuple[str, ...]:
-    """Return the words of a text with their diacritics (NFC, case-folded): for ranking accent-exact hits first."""
+    """Return the words of a text with their diacritics (NFC, case-folded), by which hits are ranked."""
     return tuple(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))

@@ -35,21 +35,24 @@ CREATE INDEX records_by_generation ON records (generation);
 CREATE INDEX records_by_time ON records (first, last);
 
 CREATE TABLE versions (
-  version INTEGER PRIMARY KEY, number INTEGER NOT NULL REFERENCES records, valid_from TEXT NOT NULL, valid_to TEXT,
-  run INTEGER, json BLOB);    -- NULL: withdrawn
+  version INTEGER PRIMARY KEY, number INTEGER NOT NULL REFERENCES records,
+  valid_from TEXT NOT NULL, valid_to TEXT, run INTEGER, json BLOB);    -- NULL: withdrawn
 CREATE INDEX versions_by_record ON versions (number);
 
 CREATE TABLE documents (
-  hash TEXT PRIMARY KEY, content BLOB NOT NULL, media_type TEXT NOT NULL, url TEXT NOT NULL, source TEXT NOT NULL,
-  native_id TEXT NOT NULL, name TEXT NOT NULL, page TEXT NOT NULL, fetched_at TEXT NOT NULL) WITHOUT ROWID;
+  hash TEXT PRIMARY KEY, content BLOB NOT NULL, media_type TEXT NOT NULL, url TEXT NOT NULL,
+  source TEXT NOT NULL, native_id TEXT NOT NULL,
+  name TEXT NOT NULL, page TEXT NOT NULL, fetched_at TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE VIRTUAL TABLE words USING fts5 (
   title, body, exact_title, exact_body, content='', contentless_delete=1, tokenize="ascii tokenchars '_'");
 CREATE VIRTUAL TABLE boxes USING rtree (box, w, e, s, n, +number, +west, +east, +south, +north);
-CREATE TABLE record_boxes (number INTEGER NOT NULL, box INTEGER NOT NULL, PRIMARY KEY (number, box)) WITHOUT ROWID;
+CREATE TABLE record_boxes (
+  number INTEGER NOT NULL, box INTEGER NOT NULL, PRIMARY KEY (number, box)) WITHOUT ROWID;
 CREATE TABLE facets (number INTEGER NOT NULL, facet TEXT NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (number, facet, value)) WITHOUT ROWID;
-CREATE TABLE names (name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+CREATE TABLE names (
+  name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
 CREATE INDEX names_by_record ON names (number);
 
 CREATE TABLE runs (run INTEGER PRIMARY KEY, source TEXT NOT NULL, state TEXT NOT NULL, started TEXT NOT NULL,
@@ -57,7 +60,8 @@ CREATE TABLE runs (run INTEGER PRIMARY KEY, source TEXT NOT NULL, state TEXT NOT
 CREATE INDEX runs_by_source ON runs (source, run);
 CREATE TABLE leases (source TEXT PRIMARY KEY, run INTEGER NOT NULL, holder TEXT NOT NULL, until REAL NOT NULL,
   length REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE sightings (run INTEGER NOT NULL, native_id TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, url TEXT,
+CREATE TABLE sightings (
+  run INTEGER NOT NULL, native_id TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, url TEXT,
   PRIMARY KEY (run, native_id)) WITHOUT ROWID;
 CREATE INDEX quarantine ON sightings (run) WHERE outcome = 'quarantined';
 """

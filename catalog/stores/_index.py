@@ -1,7 +1,7 @@
 """What SQLite finds records by: words, boxes, times, facet values and variable names; kept, and asked.
 
-The answer to a condition is a bitmap of record numbers, and conditions are joined by `&`. Words are indexed as Python
-splits them, folded and as written; a text never reaches the FTS query language unquoted.
+The answer to a condition is a bitmap of record numbers, and conditions are joined by `&`. Words are
+indexed as Python splits them, folded and as written; a text never reaches the FTS query language unquoted.
 """
 
 from bisect import bisect_left, bisect_right
@@ -24,7 +24,11 @@ _FOLDED, _EXACT = "{title body}", "{exact_title exact_body}"
 _BETWEEN = " _ "
 """A word that no text has (`_` separates words): phrases do not cross from one text to the next."""
 _WEIGHTS = "10.0, 1.0, 0.0, 0.0"
-_RELEVANT = f"SELECT rowid, bm25(words, {_WEIGHTS}) FROM words WHERE words MATCH ?"  # noqa: S608 - constants
+_RELEVANT = (
+    f"SELECT rowid, bm25(words, {_WEIGHTS}) FROM words"  # noqa: S608 - a constant
+    " WHERE words MATCH ? AND +rowid IN (SELECT value FROM json_each(?))"
+)
+"""`+` has SQLite find the words first, and then look whether the number is wanted."""
 
 
 def add(connection: apsw.Connection, number: int, record: Record) -> None:
@@ -37,18 +41,22 @@ def add(connection: apsw.Connection, number: int, record: Record) -> None:
         for part in (said[:titles], said[titles:])
     ]
     connection.execute(
-        "INSERT INTO words (rowid, title, body, exact_title, exact_body) VALUES (?, ?, ?, ?, ?)", (number, *columns)
+        "INSERT INTO words (rowid, title, body, exact_title, exact_body) VALUES (?, ?, ?, ?, ?)",
+        (number, *columns),
     )
     for part in dict.fromkeys(part for box in record.extent.boxes for part in box.parts()):
         west, south, east, north = part
         connection.execute(
-            "INSERT INTO boxes (w, e, s, n, number, west, east, south, north) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (west, east, south, north, number, west, east, south, north),
+            "INSERT INTO boxes (w, e, s, n, number, west, east, south, north)"
+            " VALUES (:w, :e, :s, :n, :number, :w, :e, :s, :n)",
+            {"w": west, "e": east, "s": south, "n": north, "number": number},
         )
         connection.execute("INSERT INTO record_boxes VALUES (?, ?)", (number, connection.last_insert_rowid()))
     facets = [(number, facet, value) for facet, values in facets_of(record).items() for value in values]
     connection.executemany("INSERT INTO facets VALUES (?, ?, ?)", facets)
-    connection.executemany("INSERT INTO names VALUES (?, ?)", [(name, number) for name in variable_names(record)])
+    connection.executemany(
+        "INSERT INTO names VALUES (?, ?)", [(name, number) for name in variable_names(record)]
+    )
     first, last = record.extent.time.bounds() if record.extent.time else (None, None)
     connection.execute(
         "UPDATE records SET modified = ?, title_vi = ?, title_en = ?, first = ?, last = ? WHERE number = ?",
@@ -66,7 +74,9 @@ def add(connection: apsw.Connection, number: int, record: Record) -> None:
 def remove(connection: apsw.Connection, number: int) -> None:
     """Take a record out of the index."""
     connection.execute("DELETE FROM words WHERE rowid = ?", (number,))
-    connection.execute("DELETE FROM boxes WHERE box IN (SELECT box FROM record_boxes WHERE number = ?)", (number,))
+    connection.execute(
+        "DELETE FROM boxes WHERE box IN (SELECT box FROM record_boxes WHERE number = ?)", (number,)
+    )
     for table in ("record_boxes", "facets", "names"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names of our own
 
@@ -135,8 +145,13 @@ def _numbers(rows: Iterable[tuple[int]]) -> BitMap:
     return BitMap(number for (number,) in rows)
 
 
+def _listed(numbers: Iterable[int]) -> str:
+    """Numbers as JSON, which SQL takes as one argument."""
+    return str(list(numbers))
+
+
 def _within(connection: apsw.Connection, bbox: BBox) -> BitMap:
-    """The records with a box that shares a point with `bbox`: the R*Tree (float32, outwards), then exactly."""
+    """The records whose box shares a point with `bbox`: by the R*Tree (float32, outwards), then exactly."""
     found = BitMap()
     for west, south, east, north in _spelled(bbox):
         rows = connection.execute(
@@ -164,21 +179,23 @@ def _match(terms: Iterable[tuple[str, ...]], columns: str) -> str:
 
 def worded(connection: apsw.Connection, query: Query, found: BitMap) -> BitMap:
     """Return those of the found records that have all words of a query."""
-    rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (_match(query.terms(), _FOLDED),))
+    rows = connection.execute(
+        "SELECT rowid FROM words WHERE words MATCH ?", (_match(query.terms(), _FOLDED),)
+    )
     return found & _numbers(rows)
 
 
 def _ranked(connection: apsw.Connection, query: Query, found: BitMap) -> list[tuple[bool, float, int]]:
-    """Return (not as written, bm25, number) of the found records, which have all words of the query, best first.
+    """Return (not as written, bm25, number) of the found records, which have all the words, best first.
 
-    Records that have the words with the diacritics they were asked with come first. BM25 (Robertson and Walker; FTS5
-    gives it negated, the better the lower) weighs a word in the title ten times.
+    Records that have the words with the diacritics they were asked with come first. BM25 (Robertson and
+    Walker; FTS5 gives it negated, the better the lower) weighs a word in the title ten times.
     """
     written = _rules.exact_terms(query)
     rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (_match(written, _EXACT),))
     exact = _numbers(rows) if written else BitMap()
-    scores = connection.execute(_RELEVANT, (_match(query.terms(), _FOLDED),))
-    return sorted((number not in exact, score, number) for number, score in scores if number in found)
+    scores = connection.execute(_RELEVANT, (_match(query.terms(), _FOLDED), _listed(found)))
+    return sorted((number not in exact, score, number) for number, score in scores)
 
 
 _ORDERS = {
@@ -197,7 +214,7 @@ def ordered(connection: apsw.Connection, query: Query, found: BitMap) -> list[in
     rows = connection.execute(
         f"SELECT number FROM records WHERE number IN (SELECT value FROM json_each(?)) ORDER BY {order}"  # noqa: S608
         " LIMIT ? OFFSET ?",
-        (str(found.to_array().tolist()), query.limit, query.offset),
+        (_listed(found), query.limit, query.offset),
     )
     return [number for (number,) in rows]
 
@@ -216,7 +233,7 @@ def best(connection: apsw.Connection, query: Query, found: BitMap) -> list[int]:
     tied = ranking[start:end]
     rows = connection.execute(
         "SELECT number, id FROM records WHERE number IN (SELECT value FROM json_each(?))",
-        (str([number for _, _, number in tied]),),
+        (_listed(number for _, _, number in tied),),
     )
     ids = dict(rows)
     tied.sort(key=lambda hit: (*hit[:2], ids[hit[2]]))

@@ -29,7 +29,7 @@ _COUNTED_AS: Mapping[Outcome, str] = {
 
 
 def identified(entry: Entry, known: str | None, taken: Callable[[str], bool]) -> Record:
-    """Return the entry's record under its id: the one it is known by, else its own, made distinct where taken."""
+    """Return the entry's record under the id it is known by, else its own, made distinct where taken."""
     record = entry.record
     assert record is not None
     if known is not None:
@@ -37,12 +37,15 @@ def identified(entry: Entry, known: str | None, taken: Callable[[str], bool]) ->
     wanted, tries, native_id = record.id, 0, entry.document.native_id
     while taken(wanted):
         told = native_id if tries == 0 else f"{native_id}\n{tries}"
-        wanted, tries = slug(entry.document.source, entry.document.name or native_id, distinct_by=told), tries + 1
+        wanted, tries = (
+            slug(entry.document.source, entry.document.name or native_id, distinct_by=told),
+            tries + 1,
+        )
     return record if wanted == record.id else record.model_copy(update={"id": wanted})
 
 
 def outcome(record: Record, kept: Record | None, *, known: bool) -> Outcome:
-    """Tell what keeping a record does, given the current one under its id (None: withdrawn, or never there)."""
+    """Tell what keeping a record does, given the current one (None: withdrawn, or never there)."""
     if not known:
         return "new"
     if kept is None:
@@ -85,7 +88,7 @@ def tallied(run: Run, moves: Sequence[tuple[Outcome | None, Outcome]], page: str
 
 
 class Hold(NamedTuple):
-    """A lease as a store keeps it: who holds it, until when (seconds since 1970), and its length in seconds."""
+    """A lease as a store keeps it: who holds it, until when (seconds since 1970), its length in seconds."""
 
     run: int
     holder: str
@@ -102,7 +105,8 @@ def free(source: str, hold: Hold | None, holder: str, clock: float) -> None:
     if hold is None or hold.until <= clock or hold.holder == holder:
         return
     raise LeaseHeld(
-        f"{source} is being harvested by {hold.holder} (run {hold.run}) for at least {hold.until - clock:.0f} s more",
+        f"{source} is being harvested by {hold.holder} (run {hold.run}),"
+        f" whose lease lives for {hold.until - clock:.0f} s more",
         hint="wait until it ends, or end that process: its lease then ends by itself",
         details={"source": source, "holder": hold.holder, "run": hold.run, "until": hold.until},
     )
@@ -115,7 +119,11 @@ def fence(lease: Lease, hold: Hold | None, clock: float) -> Hold:
         LeaseLost: It ended, or another run or holder has it.
     """
     if hold is None or (hold.run, hold.holder) != (lease.run, lease.holder) or hold.until <= clock:
-        by = f"{hold.holder} (run {hold.run}) has it" if hold is not None and hold.until > clock else "it ended"
+        by = (
+            f"{hold.holder} (run {hold.run}) has it"
+            if hold is not None and hold.until > clock
+            else "it ended"
+        )
         raise LeaseLost(
             f"the lease of run {lease.run} on {lease.source} is lost: {by}; nothing was written",
             details={"source": lease.source, "run": lease.run},
@@ -132,7 +140,12 @@ def ended(run: Run, state: State, note: str) -> Run:
     """Return the run as it ends now."""
     moment = now()
     return run.model_copy(
-        update={"state": state, "note": note, "ended": moment, "seconds": seconds(moment) - seconds(run.started)}
+        update={
+            "state": state,
+            "note": note,
+            "ended": moment,
+            "seconds": seconds(moment) - seconds(run.started),
+        }
     )
 
 
@@ -192,9 +205,12 @@ def modified_key(record: Record) -> float:
 
 def hits(facet: str, counted: Mapping[str, int], language: str) -> tuple[Hit, ...]:
     """Return a facet's values with their counts and labels, the most frequent first, then by value."""
-    ordered = sorted(((value, count) for value, count in counted.items() if count), key=lambda hit: (-hit[1], hit[0]))
+    ordered = sorted(
+        ((value, count) for value, count in counted.items() if count), key=lambda hit: (-hit[1], hit[0])
+    )
     return tuple(
-        Hit(value=value, count=count, label=vocabulary.label(facet, value, language)) for value, count in ordered
+        Hit(value=value, count=count, label=vocabulary.label(facet, value, language))
+        for value, count in ordered
     )
 
 

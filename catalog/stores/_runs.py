@@ -1,7 +1,8 @@
-"""Runs, leases and sightings in SQLite: the runner's memory; each function works in the caller's transaction."""
+"""Runs, leases and sightings in SQLite; each function works in the caller's transaction."""
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
@@ -40,7 +41,8 @@ def begin(
         run = Run(id=number, source=source, state="running", started=now(), incremental=incremental)
     save(connection, run)
     connection.execute(
-        "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (source, run.id, holder, clock + length, length)
+        "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
+        (source, run.id, holder, clock + length, length),
     )
     return Lease(source=source, run=run.id, holder=holder), whole(connection, run)
 
@@ -72,7 +74,8 @@ def load(connection: apsw.Connection, number: int) -> Run:
 def whole(connection: apsw.Connection, run: Run) -> Run:
     """Return the run with its quarantine."""
     rows = connection.execute(
-        "SELECT native_id, reason, url FROM sightings WHERE run = ? AND outcome = 'quarantined' ORDER BY native_id",
+        "SELECT native_id, reason, url FROM sightings WHERE run = ? AND outcome = 'quarantined'"
+        " ORDER BY native_id",
         (run.id,),
     )
     quarantine = tuple(Quarantined(native_id=name, reason=reason, url=url) for name, reason, url in rows)
@@ -80,7 +83,11 @@ def whole(connection: apsw.Connection, run: Run) -> Run:
 
 
 def see(
-    connection: apsw.Connection, number: int, entries: Sequence[Entry], done: Sequence[_rules.Outcome], page: str | None
+    connection: apsw.Connection,
+    number: int,
+    entries: Sequence[Entry],
+    done: Sequence[_rules.Outcome],
+    page: str | None,
 ) -> None:
     """Note what a run saw and did, and the page it reached."""
     moves = []
@@ -110,4 +117,5 @@ def runs(connection: apsw.Connection, source: str | None, limit: int) -> tuple[R
     rows = connection.execute(
         "SELECT json FROM runs WHERE source = ifnull(?, source) ORDER BY run DESC LIMIT ?", (source, limit)
     )
-    return tuple(whole(connection, Run.model_validate_json(text)) for (text,) in rows.fetchall())
+    found: list[Any] = rows.fetchall()
+    return tuple(whole(connection, Run.model_validate_json(text)) for (text,) in found)

@@ -112,7 +112,7 @@ class MemoryStore:
             return self._by_id[record_id]
 
     def search(self, query: Query) -> Page:
-        """Return the page of current records that `search.matches` says, and the facet counts of all of them."""
+        """Return the page of current records that `search.matches` says, and the facet counts of all."""
         with self._lock:
             records = [row.record for row in self._rows.values() if row.record is not None]
         found = _ordered([record for record in records if matches(record, query)], query)
@@ -142,7 +142,9 @@ class MemoryStore:
         with self._lock:
             return dict(sorted(Counter(row.source for row in self._rows.values() if row.record).items()))
 
-    def begin(self, source: str, *, holder: str, lease_seconds: float, incremental: bool = False) -> tuple[Lease, Run]:
+    def begin(
+        self, source: str, *, holder: str, lease_seconds: float, incremental: bool = False
+    ) -> tuple[Lease, Run]:
         """Take the source's lease, and begin a run or take up an unfinished one. Raises LeaseHeld."""
         with self._lock:
             clock = time.time()
@@ -150,7 +152,11 @@ class MemoryStore:
             run = self._unfinished(source, incremental=incremental)
             if run is None:
                 run = Run(
-                    id=len(self._runs) + 1, source=source, state="running", started=now(), incremental=incremental
+                    id=len(self._runs) + 1,
+                    source=source,
+                    state="running",
+                    started=now(),
+                    incremental=incremental,
                 )
                 self._sightings[run.id] = _Sightings()
             self._runs[run.id] = run
@@ -177,7 +183,9 @@ class MemoryStore:
         length = hold.length if length is None else length
         self._holds[lease.source] = hold._replace(until=clock + length, length=length)
 
-    def finish(self, lease: Lease, state: State, *, missed_runs: int, shrink_hold: float, note: str = "") -> Run:
+    def finish(
+        self, lease: Lease, state: State, *, missed_runs: int, shrink_hold: float, note: str = ""
+    ) -> Run:
         """End the run and the lease, and retire what is gone. Raises LeaseLost."""
         with self._lock:
             self._live(lease)
@@ -209,7 +217,9 @@ class MemoryStore:
     def last_complete(self, source: str) -> str | None:
         """Return when the source's last complete run started; None if there was none."""
         with self._lock:
-            started = [run.started for run in self._runs.values() if (run.source, run.state) == (source, "complete")]
+            started = [
+                run.started for run in self._runs.values() if (run.source, run.state) == (source, "complete")
+            ]
         return started[-1] if started else None
 
     def close(self) -> None:

@@ -62,22 +62,27 @@ class SqliteStore:
     def history(self, record_id: str) -> tuple[Version, ...]:
         """Return every version, oldest first. Raises NotFound."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT json, valid_from, valid_to, run FROM versions JOIN records USING (number) WHERE id = ?"
-                " ORDER BY versions.version",
+            rows: list[Any] = connection.execute(
+                "SELECT json, valid_from, valid_to, run FROM versions JOIN records USING (number)"
+                " WHERE id = ? ORDER BY versions.version",
                 (record_id,),
             ).fetchall()
         if not rows:
             raise NotFound(f"there is no dataset {record_id[:100]!r}")
         return tuple(
-            Version(record=Record.model_validate_json(text) if text else None, valid_from=first, valid_to=last, run=run)
+            Version(
+                record=Record.model_validate_json(text) if text else None,
+                valid_from=first,
+                valid_to=last,
+                run=run,
+            )
             for text, first, last, run in rows
         )
 
     def document(self, document_hash: str) -> Document:
         """Return a document as it was given. Raises NotFound."""
         with self._database.read() as connection:
-            rows = connection.execute(
+            rows: list[Any] = connection.execute(
                 f"SELECT content, {', '.join(_DOCUMENT)} FROM documents WHERE hash = ?",  # noqa: S608 - our names
                 (document_hash,),
             ).fetchall()
@@ -91,12 +96,12 @@ class SqliteStore:
         with self._database.read() as connection:
             return dict(
                 connection.execute(
-                    "SELECT source, count(*) FROM records WHERE version IS NOT NULL GROUP BY source ORDER BY source"
+                    "SELECT source, count(*) FROM records WHERE version IS NOT NULL GROUP BY 1 ORDER BY 1"
                 )
             )
 
     def search(self, query: Query) -> Page:
-        """Return the page of current records that `search.matches` says, and the facet counts of all of them."""
+        """Return the page of current records that `search.matches` says, and the facet counts of all."""
         with self._snapshot() as (connection, facets):
             found = _index.find(connection, query, facets)
             if query.terms():
@@ -110,7 +115,8 @@ class SqliteStore:
             matched=len(found),
             items=items,
             facets={
-                facet: _rules.hits(facet, counted, query.lang) for facet, counted in facets.counted(found).items()
+                facet: _rules.hits(facet, counted, query.lang)
+                for facet, counted in facets.counted(found).items()
             },
         )
 
@@ -125,7 +131,9 @@ class SqliteStore:
                 self._facets = facets = self._facets.at(connection)
             yield connection, facets
 
-    def begin(self, source: str, *, holder: str, lease_seconds: float, incremental: bool = False) -> tuple[Lease, Run]:
+    def begin(
+        self, source: str, *, holder: str, lease_seconds: float, incremental: bool = False
+    ) -> tuple[Lease, Run]:
         """Take the source's lease, and begin a run or take up an unfinished one. Raises LeaseHeld."""
         with self._database.write() as connection:
             return _runs.begin(connection, source, holder, lease_seconds, incremental=incremental)
@@ -135,12 +143,15 @@ class SqliteStore:
         with self._database.write() as connection:
             _runs.live(connection, lease, lease_seconds)
 
-    def finish(self, lease: Lease, state: State, *, missed_runs: int, shrink_hold: float, note: str = "") -> Run:
+    def finish(
+        self, lease: Lease, state: State, *, missed_runs: int, shrink_hold: float, note: str = ""
+    ) -> Run:
         """End the run and the lease, and retire what is gone. Raises LeaseLost."""
         with self._database.write() as connection:
             _runs.live(connection, lease)
             current = connection.execute(
-                "SELECT native_id, misses FROM records WHERE source = ? AND version IS NOT NULL", (lease.source,)
+                "SELECT native_id, misses FROM records WHERE source = ? AND version IS NOT NULL",
+                (lease.source,),
             )
             gone = _rules.retire(
                 _rules.ended(_runs.load(connection, lease.run), state, note),
@@ -161,7 +172,8 @@ class SqliteStore:
         """Return when the source's last complete run started; None if there was none."""
         with self._database.read() as connection:
             started: str | None = connection.execute(
-                "SELECT started FROM runs WHERE source = ? AND state = 'complete' ORDER BY run DESC LIMIT 1", (source,)
+                "SELECT started FROM runs WHERE source = ? AND state = 'complete' ORDER BY run DESC LIMIT 1",
+                (source,),
             ).get
         return started
 
@@ -183,7 +195,7 @@ def _turn_generation(connection: apsw.Connection, generation: int) -> None:
 def _keep(connection: apsw.Connection, entry: Entry, run: int | None, generation: int) -> _rules.Outcome:
     document = entry.document
     _keep_document(connection, document)
-    rows = connection.execute(
+    rows: list[Any] = connection.execute(
         "SELECT number, id, misses FROM records WHERE source = ? AND native_id = ?",
         (document.source, document.native_id),
     ).fetchall()
@@ -227,7 +239,9 @@ def _current(connection: apsw.Connection, number: int | None) -> Record | None:
     return Record.model_validate_json(text) if text else None
 
 
-def _turn(connection: apsw.Connection, number: int, record: Record | None, run: int | None, generation: int) -> None:
+def _turn(
+    connection: apsw.Connection, number: int, record: Record | None, run: int | None, generation: int
+) -> None:
     """End the version of a record, and begin the next; None withdraws it."""
     moment = now()
     connection.execute(
@@ -273,7 +287,9 @@ def _reindex(connection: apsw.Connection) -> None:
         return
     generation = _next_generation(connection)
     _turn_generation(connection, generation)
-    rows = connection.execute("SELECT records.number, json FROM records JOIN versions USING (version)").fetchall()
+    rows: list[Any] = connection.execute(
+        "SELECT records.number, json FROM records JOIN versions USING (version)"
+    ).fetchall()
     for number, text in rows:
         _index.add(connection, number, Record.model_validate_json(text))
         connection.execute("UPDATE records SET generation = ? WHERE number = ?", (generation, number))

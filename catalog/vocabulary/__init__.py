@@ -1,8 +1,9 @@
 """The names of marine variables and themes in Vietnamese and English, by CF standard name.
 
-`variables.tsv` is the table: CF standard name (CF Standard Name Table, https://cfconventions.org/standard-names.html),
-theme, canonical units, labels, synonyms that occur in titles, and short names that files use. A record is found by
-the words of its variables' concepts, so a question in one language finds data described in the other.
+`variables.tsv` is the table: CF standard name and canonical units (CF Standard Name Table, version 93,
+https://cfconventions.org), theme, labels, synonyms that occur in titles, and short names that files
+use. A record is found by the words of its variables' concepts, so a question in one language finds data that are
+described in the other.
 """
 
 import hashlib
@@ -56,9 +57,12 @@ _KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 _NOT_THE_QUANTITY = frozenset(
-    "error errors flag flags qc quality uncertainty deviation variance covariance count counts number status "
-    "correction calibration ellipse index indicator stderr numobs test".split()
-)
+    {
+        "calibration", "correction", "count", "counts", "covariance", "deviation", "ellipse", "error", "errors",
+        "flag", "flags", "index", "indicator", "number", "numobs", "qc", "quality", "status", "stderr", "test",
+        "uncertainty", "variance",
+    }
+)  # fmt: skip
 """Words in a title that say: about the quantity, but not the quantity itself."""
 
 
@@ -91,7 +95,7 @@ def _table() -> bytes:
 
 @cache
 def fingerprint() -> str:
-    """Return what tells one edition of the vocabulary from another: an index made with another one is stale."""
+    """Return what tells editions of the vocabulary apart: an index made with another one is stale."""
     return hashlib.sha256(_table()).hexdigest()[:16]
 
 
@@ -142,7 +146,7 @@ def _longest() -> int:
 def concepts(variables: Sequence[Variable]) -> tuple[Concept, ...]:
     """Return the concepts of data variables, each once, in order.
 
-    A variable is known by its standard name; else by its title; else, where it has no standard name, by its name.
+    A variable is known by its standard name; else by its title; else, without a standard name, by its name.
     """
     found = (_concept(v.name, v.standard_name, v.title) for v in variables if not v.coordinate)
     return tuple({concept.standard_name: concept for concept in found if concept is not None}.values())
@@ -177,7 +181,7 @@ def _titled(title: tuple[str, ...]) -> Concept | None:
 
 
 def label(facet: str, value: str, language: str) -> str:
-    """Return what a facet's value is called in a language (`vi`, else English); the value itself where unnamed."""
+    """Return what a facet's value is called in a language (`vi`, else English): itself where unnamed."""
     column = 0 if language == "vi" else 1
     if facet == "variable" and value in vocabulary():
         concept = vocabulary()[value]
