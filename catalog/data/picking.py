@@ -1,6 +1,7 @@
 """Which indices along each dimension a cut asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,17 @@ _Floats = npt.NDArray[np.float64]
 _CIRCLE = 360.0
 
 
+@dataclass(frozen=True)
+class _Condition:
+    """Which centres of an axis are asked for; `order` and `nearest` say how to sort them and what is near."""
+
+    name: str
+    label: str
+    inside: _Mask
+    order: _Floats | None = None
+    nearest: str = ""
+
+
 def pick(dataset: xr.Dataset, axes: Axes, cut: Cut) -> Picks:
     """Return the indices that a cut asks for; only coordinates are read.
 
@@ -31,43 +43,89 @@ def pick(dataset: xr.Dataset, axes: Axes, cut: Cut) -> Picks:
         NotSubsettable: The data have no such axis, or one that cannot be cut by.
         BadRequest: A stride names no axis.
     """
-    masks: dict[str, _Mask] = {}
-    order: dict[str, _Floats] = {}
-    if cut.bbox is not None:
-        _pick_box(dataset, axes, cut.bbox, masks, order)
-    if cut.time is not None:
-        _pick_time(dataset, axes, cut.time, masks)
-    if cut.depth is not None:
-        _pick_depth(dataset, axes, cut.depth, masks)
-    picks: dict[str, npt.NDArray[np.intp]] = {}
-    for dimension, mask in masks.items():
-        indices = np.flatnonzero(mask)
-        if not indices.size:
-            raise _outside(dataset, "no position of the data fulfils every condition at once")
-        if dimension in order:
-            indices = _unrolled(indices, order[dimension][indices])
-        if indices.size < mask.size or not np.array_equal(indices, np.arange(mask.size)):
-            picks[dimension] = indices
+    conditions = [
+        *(_in_box(dataset, axes, cut.bbox) if cut.bbox else ()),
+        *(_in_time(dataset, axes, cut.time) if cut.time else ()),
+        *(_in_depth(dataset, axes, cut.depth) if cut.depth else ()),
+    ]
+    by_dimension: dict[str, list[_Condition]] = {}
+    for condition in conditions:
+        dimensions = dataset[condition.name].dims
+        if len(dimensions) > 1 or _is_ragged(dataset):
+            raise NotSubsettable(
+                f"the data cannot be cut by {condition.label}: they are ragged, or it has several dimensions",
+                hint=f"ask without {condition.label}",
+            )
+        if not condition.inside.any():
+            said = f"no centre of the data lies in the {condition.label} asked for"
+            raise _outside(dataset, said + condition.nearest)
+        for dimension in dimensions:
+            by_dimension.setdefault(str(dimension), []).append(condition)
+    picks = {d: indices for d, cs in by_dimension.items() if (indices := _indices(dataset, cs)) is not None}
     return _strided(dataset, axes, cut.stride, picks)
 
 
-def _pick_box(
-    dataset: xr.Dataset, axes: Axes, box: BBox, masks: dict[str, _Mask], order: dict[str, _Floats]
-) -> None:
+def _indices(dataset: xr.Dataset, conditions: list[_Condition]) -> npt.NDArray[np.intp] | None:
+    """The indices of one dimension that fulfil every condition; None for all of them."""
+    mask = np.logical_and.reduce([condition.inside for condition in conditions])
+    indices = np.flatnonzero(mask)
+    if not indices.size:
+        raise _outside(dataset, "no position of the data fulfils every condition at once")
+    for condition in conditions:
+        if condition.order is not None:
+            indices = _sorted(indices, condition.order[indices])
+    return None if np.array_equal(indices, np.arange(mask.size)) else indices
+
+
+def _is_ragged(dataset: xr.Dataset) -> bool:
+    marks = {"sample_dimension", "instance_dimension"}
+    return any(marks & set(variable.attrs) for variable in dataset.variables.values())
+
+
+def _in_box(dataset: xr.Dataset, axes: Axes, box: BBox) -> Iterator[_Condition]:
     if axes.longitude is None or axes.latitude is None:
         raise NotSubsettable("the data have no longitude and latitude", hint="ask without bbox")
     if axes.geometry in {"curvilinear", "mesh"}:
-        raise NotSubsettable(f"the data lie on a {axes.geometry} grid, which is not cut by box", hint="ask without bbox")
+        raise NotSubsettable(
+            f"the data lie on a {axes.geometry} grid, which is not cut by box", hint="ask without bbox"
+        )
     x, y = dataset[axes.longitude], dataset[axes.latitude]
-    longitudes, latitudes = _coordinate(dataset, axes.longitude), _coordinate(dataset, axes.latitude)
+    longitudes, latitudes = ax.values(x.variable), ax.values(y.variable)
     unrolled = unroll(longitudes, _bound(x, box.west), _bound(x, box.east))
-    south, north = _bound(y, box.south), _bound(y, box.north)
-    inside = (latitudes >= south) & (latitudes <= north)
-    across = box.west + (box.east - box.west) % _CIRCLE / 2
-    _note(dataset, axes.longitude, np.isfinite(unrolled), masks, (longitudes, across))
-    _note(dataset, axes.latitude, inside, masks, (latitudes, (box.south + box.north) / 2))
-    if axes.geometry == "rectilinear" and not np.array_equal(unrolled, longitudes, equal_nan=True):
-        order[str(x.dims[0])] = unrolled
+    middle = box.west + (box.east - box.west) % _CIRCLE / 2
+    around = middle + (longitudes - middle + _CIRCLE / 2) % _CIRCLE - _CIRCLE / 2
+    order = unrolled if axes.geometry == "rectilinear" else None
+    yield _Condition(
+        axes.longitude, "longitude", np.isfinite(unrolled), order, _nearest(longitudes, around, middle)
+    )
+    inside = (latitudes >= _bound(y, box.south)) & (latitudes <= _bound(y, box.north))
+    nearest = _nearest(latitudes, latitudes, (box.south + box.north) / 2)
+    yield _Condition(axes.latitude, "latitude", inside, nearest=nearest)
+
+
+def _in_time(dataset: xr.Dataset, axes: Axes, time: tuple[str | None, str | None]) -> Iterator[_Condition]:
+    if axes.time is None:
+        raise NotSubsettable("the data have no time axis", hint="ask without time")
+    try:
+        instants = ax.clock(dataset, axes.time).seconds(ax.values(dataset[axes.time].variable))
+    except DataUnreadable as error:
+        raise NotSubsettable(
+            f"the time axis cannot be cut by: {error.message}", hint="ask without time"
+        ) from error
+    first = seconds(time[0]) if time[0] else -np.inf
+    last = seconds(time[1]) if time[1] else np.inf
+    yield _Condition(axes.time, "time", (instants >= first) & (instants <= last))
+
+
+def _in_depth(dataset: xr.Dataset, axes: Axes, depth: tuple[float, float]) -> Iterator[_Condition]:
+    factor = ax.depth_factor(dataset, axes.vertical) if axes.vertical else None
+    if axes.vertical is None or factor is None:
+        raise NotSubsettable("the data have no depth axis in metres", hint="ask without depth")
+    variable = dataset[axes.vertical]
+    depths = ax.values(variable.variable) * factor
+    top, bottom = (_bound(variable, bound / factor) * factor for bound in depth)
+    nearest = _nearest(depths, depths, (top + bottom) / 2)
+    yield _Condition(axes.vertical, "depth", (depths >= top) & (depths <= bottom), nearest=nearest)
 
 
 def unroll(longitudes: _Floats, west: float, east: float) -> _Floats:
@@ -85,7 +143,7 @@ def unroll(longitudes: _Floats, west: float, east: float) -> _Floats:
     return found
 
 
-def _unrolled(indices: npt.NDArray[np.intp], longitudes: _Floats) -> npt.NDArray[np.intp]:
+def _sorted(indices: npt.NDArray[np.intp], longitudes: _Floats) -> npt.NDArray[np.intp]:
     """Indices from west to east (or as the source runs), each meridian once."""
     steps = np.diff(longitudes)
     if np.all(steps > 0) or np.all(steps < 0):
@@ -95,53 +153,11 @@ def _unrolled(indices: npt.NDArray[np.intp], longitudes: _Floats) -> npt.NDArray
     return indices[first[::-1] if falling else first]
 
 
-def _pick_time(
-    dataset: xr.Dataset, axes: Axes, time: tuple[str | None, str | None], masks: dict[str, _Mask]
-) -> None:
-    if axes.time is None:
-        raise NotSubsettable("the data have no time axis", hint="ask without time")
-    try:
-        instants = ax.clock(dataset, axes.time).seconds(_coordinate(dataset, axes.time))
-    except DataUnreadable as error:
-        raise NotSubsettable(f"the time axis cannot be cut by: {error.message}", hint="ask without time") from error
-    first = seconds(time[0]) if time[0] else -np.inf
-    last = seconds(time[1]) if time[1] else np.inf
-    inside = (instants >= first) & (instants <= last)
-    _note(dataset, axes.time, inside, masks, None)
-
-
-def _pick_depth(
-    dataset: xr.Dataset, axes: Axes, depth: tuple[float, float], masks: dict[str, _Mask]
-) -> None:
-    factor = ax.depth_factor(dataset, axes.vertical) if axes.vertical else None
-    if axes.vertical is None or factor is None:
-        raise NotSubsettable("the data have no depth axis in metres", hint="ask without depth")
-    depths = _coordinate(dataset, axes.vertical) * factor
-    variable = dataset[axes.vertical]
-    top, bottom = (_bound(variable, bound / factor) * factor for bound in depth)
-    inside = (depths >= top) & (depths <= bottom)
-    _note(dataset, axes.vertical, inside, masks, (depths, (depth[0] + depth[1]) / 2))
-
-
-def _note(
-    variable: xr.DataArray, label: str, inside: _Mask, masks: dict[str, _Mask], nearest: str = ""
-) -> str | None:
-    """Add a condition on an axis; what is wrong is given back where nothing fulfils it."""
-    dimensions = dataset[name].dims
-    if len(dimensions) > 1:
-        raise NotSubsettable(f"{name} has {len(dimensions)} dimensions, and cannot be cut by", hint="ask without it")
-    if not inside.any():
-        raise _outside(dataset, f"no centre of the data lies in the {label} asked for{_nearest(wanted)}")
-    if dimensions:
-        dimension = str(dimensions[0])
-        masks[dimension] = masks[dimension] & inside if dimension in masks else inside
-
-
-def _nearest(wanted: tuple[_Floats, float] | None) -> str:
-    if wanted is None or not np.isfinite(wanted[0]).any():
+def _nearest(values: _Floats, placed: _Floats, middle: float) -> str:
+    """What centre is nearest to the middle of what was asked for."""
+    if not np.isfinite(placed).any():
         return ""
-    values, middle = wanted
-    nearest = float(values.ravel()[np.nanargmin(np.abs(values - middle))])
+    nearest = float(values.ravel()[np.nanargmin(np.abs(placed - middle).ravel())])
     step = spacing(values)
     return f"; the nearest centre is {nearest:.7g}" + (f", and centres are {step:.4g} apart" if step else "")
 
@@ -160,10 +176,6 @@ def _outside(dataset: xr.Dataset, said: str) -> OutsideDomain:
     where += [f"depth {vertical[0]:.7g}/{vertical[1]:.7g} m"] if vertical else []
     data = "; ".join(where) or "no known place"
     return OutsideDomain(f"{said}; the data are in {data}", hint="ask within the data's domain", details={"domain": domain})
-
-
-def _coordinate(dataset: xr.Dataset, name: str) -> _Floats:
-    return ax.values(dataset[name].variable)
 
 
 def _bound(variable: xr.DataArray, bound: float) -> float:

@@ -17,6 +17,7 @@ from catalog.data.blocks import blocks
 SUFFIX = "nc"
 MEDIA_TYPE = "application/x-netcdf"
 _PIECE = 1 << 18
+_SMALL = 1 << 16  # bytes: smaller variables are not worth a chunk index
 _RESERVED = frozenset({"_FillValue", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"})  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def _copy(dataset: xr.Dataset, target: Any) -> None:
             str if text else variable.dtype.newbyteorder("=") if variable.dtype.kind != "b" else np.int8,
             variable.dims,
             fill_value=None if text else _fill(variable),
-            **({"zlib": True, "complevel": 1, "shuffle": True} if variable.ndim and not text else {}),
+            **({"zlib": True, "complevel": 1, "shuffle": True} if variable.nbytes >= _SMALL and not text else {}),
         )
         copy.setncatts(_attributes(variable.attrs))
         copy.set_auto_maskandscale(False)
