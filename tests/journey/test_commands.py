@@ -1,0 +1,90 @@
+"""The command line as a user types it."""
+
+import json
+
+import pytest
+import xarray as xr
+
+from journey.command import bienmo
+
+SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "parameters"),
+    [
+        (("search", "nhiệt độ", "--json"), "/api/datasets", {"q": "nhiệt độ"}),
+        (("search", "--bbox", "105.5,17,110,22", "--time", "2019/..", "--json"), "/api/datasets",
+         {"bbox": "105.5,17,110,22", "time": "2019/.."}),
+        (("show", SEA_LEVEL, "--json"), f"/api/datasets/{SEA_LEVEL}", {}),
+        (("runs", "sample", "--json"), "/api/runs", {"source": "sample"}),
+    ],
+)  # fmt: skip
+def test_json_is_what_the_api_answers(client, sample_home, words, path, parameters):
+    printed = bienmo(*words, home=sample_home).stdout
+    assert json.loads(printed) == client.get(path, params=parameters).json()
+    assert printed.rstrip(b"\n") == client.get(path, params=parameters).content
+
+
+def test_subset_writes_a_file(sample_home, tmp_path):
+    got = tmp_path / "got.nc"
+    bienmo(
+        "subset",
+        SEA_LEVEL,
+        "--variables",
+        "adt",
+        "--bbox",
+        "105.5,17,110,22",
+        "-o",
+        str(got),
+        home=sample_home,
+    )
+    with xr.open_dataset(got) as dataset:
+        assert dataset["adt"].size > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["got.nc"]
+
+
+def test_an_error_is_a_sentence_and_exit_1(sample_home, tmp_path):
+    ran = bienmo(
+        "subset",
+        SEA_LEVEL,
+        "--bbox",
+        "-20,-40,-10,-30",
+        "-o",
+        str(tmp_path / "x.nc"),
+        home=sample_home,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert b"outside-domain" in ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_usage_is_exit_2_and_an_unknown_source_exit_1(sample_home):
+    assert bienmo("harvest", "--colour", home=sample_home, check=False).returncode == 2
+    ran = bienmo("harvest", "none", home=sample_home, check=False)
+    assert (ran.returncode, b"there is no source" in ran.stderr) == (1, True)
+
+
+def test_a_dry_run_keeps_nothing(tmp_path):
+    ran = bienmo("harvest", "sample", "--dry-run", "--json", home=tmp_path)
+    assert json.loads(ran.stdout)["runs"][0]["counts"]["new"] == 5
+    assert json.loads(bienmo("search", "--json", home=tmp_path).stdout)["numberMatched"] == 0
+
+
+def test_a_second_harvest_changes_nothing(tmp_path):
+    first = json.loads(bienmo("harvest", "sample", "--json", home=tmp_path).stdout)["runs"][0]
+    second = json.loads(bienmo("harvest", "sample", "--json", home=tmp_path).stdout)["runs"][0]
+    assert (first["counts"]["new"], second["counts"]["new"], second["counts"]["unchanged"]) == (5, 0, 5)
+    assert second["counts"]["changed"] == 0
+
+
+def test_folders_of_the_user_are_harvested_by_a_sources_file(tmp_path, shared_sample):
+    (tmp_path / "sources.toml").write_text(
+        f'[[source]]\nid = "mine"\nprotocol = "files"\nurl = "{shared_sample}"\n', "utf-8"
+    )
+    home = tmp_path / "home"
+    bienmo("harvest", "--sources", str(tmp_path / "sources.toml"), home=home)
+    answer = json.loads(bienmo("search", "sea level", "--json", home=home).stdout)
+    assert "mine-cmems_sea_level_20190223_bien_dong" in {item["id"] for item in answer["items"]}
