@@ -29,10 +29,12 @@ app = typer.Typer(
 _err = Console(stderr=True)
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Data home; also BIENMO_HOME.", file_okay=False, show_default=False)
+    Path | None,
+    typer.Option("--home", help="Data home; also BIENMO_HOME.", file_okay=False, show_default=False),
 ]
 SourcesOption = Annotated[
-    Path | None, typer.Option("--sources", help="The sources.toml to use.", dir_okay=False, show_default=False)
+    Path | None,
+    typer.Option("--sources", help="The sources.toml to use.", dir_okay=False, show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly what the API answers.")]
 
@@ -68,7 +70,9 @@ def configured(settings: Settings) -> tuple[Source, ...]:
 
 @app.command()
 def harvest(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]…", help="Sources; all enabled if none.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]…", help="Sources; all enabled if none.")
+    ] = None,
     sources: SourcesOption = None,
     home: HomeOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, keep nothing.")] = False,  # noqa: FBT002
@@ -110,7 +114,12 @@ def _harvest(settings: Settings, sources: Sequence[Source], *, dry_run: bool) ->
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=_err, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
@@ -201,14 +210,18 @@ def search(
         span = item["extent"]["time"] or {}
         when = "/".join((span.get(end) or "..")[:10] for end in ("start", "end")) if span else ""
         words = item["title"]
-        table.add_row(item["id"], words.get("vi") or words.get("en") or next(iter(words.values())), item["kind"], when)
+        table.add_row(
+            item["id"], words.get("vi") or words.get("en") or next(iter(words.values())), item["kind"], when
+        )
     _out().print(table)
     _err.print(f"{answer['numberReturned']} of {answer['numberMatched']}", highlight=False)
 
 
 @app.command()
 def show(
-    record_id: Annotated[str, typer.Argument(metavar="ID")], home: HomeOption = None, as_json: JsonOption = False  # noqa: FBT002
+    record_id: Annotated[str, typer.Argument(metavar="ID")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Show one record."""
     from catalog.interfaces import api
@@ -263,7 +276,9 @@ def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json
     for item in answer["sources"]:
         run = item["last_run"]
         last = f"{run['state']} {run['started'][:16]}" if run else ""
-        table.add_row(item["id"], item["protocol"] or "", str(item["records"]), last, item["url"] or item["title"])
+        table.add_row(
+            item["id"], item["protocol"] or "", str(item["records"]), last, item["url"] or item["title"]
+        )
     _out().print(table)
 
 
@@ -302,7 +317,19 @@ def _print_json(answer: Any) -> None:
 
 
 def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
-    columns = ("run", "source", "state", "seen", "new", "changed", "unchanged", "quarantined", "held", "withdrawn", "seconds")
+    columns = (
+        "run",
+        "source",
+        "state",
+        "seen",
+        "new",
+        "changed",
+        "unchanged",
+        "quarantined",
+        "held",
+        "withdrawn",
+        "seconds",
+    )
     table = Table(*columns, box=None)
     for run in runs:
         counts = run.counts
@@ -315,7 +342,9 @@ def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
         if run.note:
             _err.print(f"{run.source}: {run.note}", markup=False, highlight=False)
         for item in run.quarantine if quarantine else ():
-            _err.print(f"{run.source}: quarantined {item.native_id}: {item.reason}", markup=False, highlight=False)
+            _err.print(
+                f"{run.source}: quarantined {item.native_id}: {item.reason}", markup=False, highlight=False
+            )
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def create_app(catalog: Catalog) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         threads = catalog.settings.readers + catalog.settings.queue + _SPARE_THREADS
         anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        catalog.warm()
         yield
         catalog.close()
 
@@ -72,9 +73,13 @@ def _handle_errors(app: FastAPI) -> None:
     def unfound(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:  # noqa: PLR2004
-            wrong: CatalogError = MethodNotAllowed(f"{request.method} is not for {request.url.path[:100]}", hint="use GET")
+            wrong: CatalogError = MethodNotAllowed(
+                f"{request.method} is not for {request.url.path[:100]}", hint="use GET"
+            )
         elif error.status_code == 404:  # noqa: PLR2004
-            wrong = NotFound(f"there is nothing at {request.url.path[:100]}", hint="see /docs for the addresses there are")
+            wrong = NotFound(
+                f"there is nothing at {request.url.path[:100]}", hint="see /docs for the addresses there are"
+            )
         else:
             wrong = BadRequest(str(error.detail))
         return _answer(request, wrong)

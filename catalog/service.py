@@ -1,7 +1,8 @@
 """Catalog: the only object that interfaces, commands and notebooks talk to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Self
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
 from catalog import formats
 from catalog.data import opening, subset
@@ -52,9 +53,12 @@ class Catalog:
         self.store = store
         self.settings = settings
         self._sources = tuple(sources)
-        self.workers = Workers(
-            settings.readers, seconds=settings.read_seconds, memory=settings.read_memory, queue=settings.queue
-        )
+
+    @cached_property
+    def workers(self) -> Workers:
+        """The processes that read data, begun at their first use."""
+        known = self.settings
+        return Workers(known.readers, seconds=known.read_seconds, memory=known.read_memory, queue=known.queue)
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
@@ -66,8 +70,13 @@ class Catalog:
 
     def close(self) -> None:
         """End the reading processes, and let go of the store."""
-        self.workers.close()
+        if "workers" in vars(self):
+            self.workers.close()
         self.store.close()
+
+    def warm(self) -> None:
+        """Begin the reading processes, so that no request waits for their start."""
+        self.workers.run(len, ())
 
     def search(self, query: Query) -> Page:
         """Return the page of public records that answers a query."""
@@ -89,11 +98,14 @@ class Catalog:
         """Return the sources, configured ones first in their order, then others that the store has records of."""
         counts = self.store.sources()
         configured = {source.id: source for source in self._sources}
-        return tuple(self._summary(name, configured.get(name), counts) for name in dict.fromkeys((*configured, *counts)))
+        return tuple(
+            self._summary(name, configured.get(name), counts)
+            for name in dict.fromkeys((*configured, *counts))
+        )
 
     def _summary(self, name: str, source: Source | None, counts: Mapping[str, int]) -> SourceSummary:
         run = next(iter(self.store.runs(name, limit=1)), None)
-        known = {}
+        known: dict[str, Any] = {}
         if source is not None:
             local = source.protocol == "files"
             known = {
@@ -175,7 +187,9 @@ def public(record: Record) -> Record:
     if not any(d.protocol in LOCAL for d in record.distributions):
         return record
     shown = tuple(
-        d.model_copy(update={"address": d.address.rstrip("/").rpartition("/")[2]}) if d.protocol in LOCAL else d
+        d.model_copy(update={"address": d.address.rstrip("/").rpartition("/")[2]})
+        if d.protocol in LOCAL
+        else d
         for d in record.distributions
     )
     return record.model_copy(update={"distributions": shown})

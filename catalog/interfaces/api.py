@@ -61,7 +61,11 @@ def _page_links(question: Question, page: Page, parameters: Mapping[str, str]) -
     def link(rel: str, offset: int) -> dict[str, str]:
         kept = {key: value for key, value in parameters.items() if key != "offset" and value != ""}
         query = urlencode(kept | ({"offset": str(offset)} if offset else {}))
-        return {"rel": rel, "href": "/api/datasets" + (f"?{query}" if query else ""), "type": "application/json"}
+        return {
+            "rel": rel,
+            "href": "/api/datasets" + (f"?{query}" if query else ""),
+            "type": "application/json",
+        }
 
     links = [link("self", question.offset)]
     if question.limit and question.offset + question.limit < page.matched:
@@ -119,17 +123,29 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
     @routes.get("/api/datasets", tags=["datasets"], response_class=Response, responses=_JSON)
     def search_datasets(  # noqa: PLR0913 - the parameters are the interface
         request: Request,
-        q: Annotated[str | None, Query(description='Words that all occur; "quoted words" follow one another.')] = None,
-        bbox: Annotated[str | None, Query(description="west,south,east,north in degrees; west > east crosses 180°.")] = None,
-        time: Annotated[str | None, Query(description="first/last, ISO 8601, both included; `..` is open.")] = None,
-        variable: Annotated[str | None, Query(description="CF standard name, variable name, or a word for it.")] = None,
+        q: Annotated[
+            str | None, Query(description='Words that all occur; "quoted words" follow one another.')
+        ] = None,
+        bbox: Annotated[
+            str | None, Query(description="west,south,east,north in degrees; west > east crosses 180°.")
+        ] = None,
+        time: Annotated[
+            str | None, Query(description="first/last, ISO 8601, both included; `..` is open.")
+        ] = None,
+        variable: Annotated[
+            str | None, Query(description="CF standard name, variable name, or a word for it.")
+        ] = None,
         organisation: Words = None,
         source: Words = None,
         theme: Words = None,
         kind: Words = None,
         format: Annotated[str | None, Query(description="Format of a distribution.")] = None,  # noqa: A002
-        sort: Annotated[str | None, Query(description="relevance, title, modified, id; `-` first: descending.")] = None,
-        limit: Annotated[str | None, Query(description="Records on a page, 0 to 1000; 20 unless told.")] = None,
+        sort: Annotated[
+            str | None, Query(description="relevance, title, modified, id; `-` first: descending.")
+        ] = None,
+        limit: Annotated[
+            str | None, Query(description="Records on a page, 0 to 1000; 20 unless told.")
+        ] = None,
         offset: Annotated[str | None, Query(description="Records to leave out at the start.")] = None,
         lang: Annotated[str | None, Query(description="Language of labels: vi or en.")] = None,
     ) -> Response:
@@ -142,7 +158,9 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
         _refuse_unknown(request, ())
         return _json(dataset(catalog, record_id))
 
-    @routes.get("/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_JSON)
+    @routes.get(
+        "/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_JSON
+    )
     def get_history(request: Request, record_id: str) -> Response:
         """Return every version of a record, oldest first."""
         _refuse_unknown(request, ())
@@ -150,7 +168,7 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
 
 
 def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
-    media = {chosen.MEDIA_TYPE: {} for chosen in formats.all_formats().values()}
+    media: dict[str, Any] = {chosen.MEDIA_TYPE: {} for chosen in formats.all_formats().values()}
 
     @routes.get(
         "/api/datasets/{record_id}/subset.{suffix}",
@@ -162,11 +180,19 @@ def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
         request: Request,
         record_id: str,
         suffix: str,
-        variables: Annotated[str | None, Query(description="Names, comma-separated; all data variables if empty.")] = None,
-        bbox: Annotated[str | None, Query(description="west,south,east,north in degrees; cell centres inside.")] = None,
-        time: Annotated[str | None, Query(description="first/last in the data's own calendar, both included.")] = None,
+        variables: Annotated[
+            str | None, Query(description="Names, comma-separated; all data variables if empty.")
+        ] = None,
+        bbox: Annotated[
+            str | None, Query(description="west,south,east,north in degrees; cell centres inside.")
+        ] = None,
+        time: Annotated[
+            str | None, Query(description="first/last in the data's own calendar, both included.")
+        ] = None,
         depth: Annotated[str | None, Query(description="min/max in metres, positive down.")] = None,
-        stride: Annotated[str | None, Query(description="Every n-th along an axis: `2` or `time:2,latitude:4`.")] = None,
+        stride: Annotated[
+            str | None, Query(description="Every n-th along an axis: `2` or `time:2,latitude:4`.")
+        ] = None,
     ) -> Response:
         """Cut a dataset, in one of the formats nc, csv, parquet, covjson."""
         result = catalog.subset(record_id, subset.parse(parameters_of(request)), suffix)
