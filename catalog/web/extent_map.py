@@ -36,6 +36,7 @@ _LABELS = (
     Label(106.45, -20.95, "Hải Phòng", "city", "end"),
     Label(108.0, -16.0, "Đà Nẵng", "city", "end"),
 )
+_WORLD_LABELS = (Label(110.5, -29.0, "Biển Đông", "bay"),)
 _CITIES = ((106.68, 20.86), (108.22, 16.06))
 _ISLANDS = (
     (112.34, 16.83), (111.61, 16.53), (111.20, 15.78), (112.73, 16.67),
@@ -56,7 +57,7 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Everything a map shows; `unit` is what one screen pixel is about, in degrees."""
+    """Everything a map shows; `unit` is about a screen pixel, in degrees; parallels are latitudes, not y."""
 
     region: bool
     unit: float
@@ -64,8 +65,8 @@ class Drawing:
     charted: tuple[Rectangle, ...]
     coast: str
     turns: tuple[int, ...]
-    meridians: tuple[tuple[float, str], ...]
-    parallels: tuple[tuple[float, str], ...]
+    meridians: tuple[int, ...]
+    parallels: tuple[int, ...]
     extents: tuple[Rectangle, ...]
     points: tuple[tuple[float, float], ...]
     labels: tuple[Label, ...]
@@ -96,11 +97,11 @@ def draw(boxes: Sequence[BBox]) -> Drawing:
         charted=tuple(_cut(CHARTED, window)),
         coast=_coast(),
         turns=tuple(turn for turn in _TURNS if window[0] <= CHARTED[0] + turn < window[2]),
-        meridians=tuple((x, _degrees(x, "E", "W")) for x in _ticks(window[0], window[2], step)),
-        parallels=tuple((-y, _degrees(y, "N", "S")) for y in _ticks(window[1], window[3], step)),
+        meridians=tuple(_ticks(window[0], window[2], step if region else 2 * step)),
+        parallels=tuple(_ticks(window[1], window[3], step)),
         extents=tuple(part for part in parts if part not in small),
         points=tuple((round(p.x + p.width / 2, 4), round(p.y + p.height / 2, 4)) for p in small),
-        labels=_LABELS if region else (),
+        labels=_LABELS if region else _WORLD_LABELS,
         cities=tuple((x, -y) for x, y in _CITIES) if region else (),
         islands=tuple((x, -y) for x, y in _ISLANDS) if region else (),
     )
@@ -137,11 +138,6 @@ def _ticks(first: float, last: float, step: int) -> Iterator[int]:
     while at < last:
         yield at
         at += step
-
-
-def _degrees(value: float, positive: str, negative: str) -> str:
-    turned = (value + 180) % 360 - 180 if positive == "E" else value
-    return f"{abs(turned):g}°{'' if turned in (0, -180) else positive if turned > 0 else negative}"
 
 
 @cache

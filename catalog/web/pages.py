@@ -24,6 +24,9 @@ AREAS: Mapping[str, BBox] = {
 }
 """Waters offered for one-click searches and cuts; their names are in the translations, under `area`."""
 
+_FORMAT_NAMES: Mapping[str, str] = {
+    "nc": "NetCDF", "csv": "CSV", "parquet": "Parquet", "covjson": "CoverageJSON",
+}  # fmt: skip
 FEW_HITS = 8
 SHOWN_RUNS = 50
 
@@ -93,7 +96,8 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             versions=len(versions),
             cuttable=cuttable,
             reason=reason,
-            suffixes=tuple(formats.all_formats()),
+            suffixes=_format_names(),
+            examples=_examples(record),
             areas={name: bbox_text(box) for name, box in AREAS.items() if _touches(record, box)},
         )
 
@@ -115,7 +119,7 @@ def _reference_routes(routes: APIRouter, catalog: Catalog) -> None:
     def docs(request: Request) -> Response:
         known(request)
         some = catalog.search(Query(limit=1)).items
-        examples = {"record_id": some[0].id if some else "", "suffix": next(iter(formats.all_formats()), "")}
+        examples = {"record_id": some[0].id if some else "", "suffix": next(iter(_format_names()))}
         found = reference.operations(request.app.openapi())
         return page(request, "docs.html", operations=found, examples=examples)
 
@@ -189,12 +193,32 @@ def _pages(given: Mapping[str, str], query: Query, found: Page) -> dict[str, obj
     }
 
 
+def _format_names() -> dict[str, str]:
+    """The formats by suffix, those that people know first; one without a name of its own is called by its suffix."""
+    there = formats.all_formats()
+    names = {suffix: name for suffix, name in _FORMAT_NAMES.items() if suffix in there}
+    return names | {suffix: suffix for suffix in there if suffix not in names}
+
+
 def _cuttable(record: Record) -> tuple[bool, str]:
     try:
         openable(record)
     except NotSubsettable as error:
         return False, error.message
     return True, ""
+
+
+def _examples(record: Record) -> dict[str, str]:
+    """The fields of a cut that the record's extent gives a meaning to, each with the whole of it as an example."""
+    extent, names = record.extent, [variable.name for variable in record.data_variables()]
+    whole = {
+        "variables": ",".join(names[:3]),
+        "bbox": bbox_text(extent.boxes[0]) if extent.boxes else None,
+        "time": f"{extent.time.start or '..'}/{extent.time.end or '..'}" if extent.time else None,
+        "depth": f"{extent.vertical.minimum:g}/{extent.vertical.maximum:g}" if extent.vertical else None,
+        "stride": "1",
+    }
+    return {name: text for name, text in whole.items() if text is not None}
 
 
 def _touches(record: Record, box: BBox) -> bool:

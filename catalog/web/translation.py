@@ -9,7 +9,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from catalog.record import BBox, TimeRange
+from catalog.record import BBox, TimeRange, longitude
 
 Language = Literal["vi", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -43,20 +43,23 @@ class Translation:
             amount, unit = amount / _KILO, larger
         return f"{self.number(round(amount, 1))} {unit}"
 
-    def day(self, instant: str) -> str:
+    def day(self, instant: str, *, clock: bool = True) -> str:
         """Write the day of an instant, and its clock (UTC) unless it is midnight or a day's last moment."""
         part = _INSTANT.match(instant)
         if part is None:
             return instant
         order = "{day}/{month}/{year}" if self.language == "vi" else "{year}-{month}-{day}"
-        clock = f"{part['hour']}:{part['minute']}"
-        return order.format(**part.groupdict()) + ("" if clock in {"00:00", "23:59"} else f" {clock} UTC")
+        moment = f"{part['hour']}:{part['minute']}"
+        timed = clock and moment not in {"00:00", "23:59"}
+        return order.format(**part.groupdict()) + (f" {moment} UTC" if timed else "")
 
-    def period(self, time: TimeRange | None) -> str:
+    def period(self, time: TimeRange | None, *, clock: bool = True) -> str:
         """Write a time range; an open end is said, and a calendar other than the usual one is named."""
         if time is None or (time.start is None and time.end is None):
             return ""
-        start, end = (self.day(instant) if instant else None for instant in (time.start, time.end))
+        start, end = (
+            self.day(instant, clock=clock) if instant else None for instant in (time.start, time.end)
+        )
         if start and end:
             text = start if start == end else f"{start} – {end}"
         else:
@@ -66,16 +69,20 @@ class Translation:
 
     def box(self, box: BBox) -> str:
         """Write a box as two ranges of degrees, with the letters of the four winds."""
-        east_west = f"{self._degrees(box.west, 'east', 'west')} – {self._degrees(box.east, 'east', 'west')}"
-        north_south = (
-            f"{self._degrees(box.south, 'north', 'south')} – {self._degrees(box.north, 'north', 'south')}"
-        )
-        return f"{east_west}; {north_south}"
+        longitudes = f"{self.longitude(box.west)} – {self.longitude(box.east)}"
+        return f"{longitudes}; {self.latitude(box.south)} – {self.latitude(box.north)}"
 
-    def _degrees(self, value: float, positive: str, negative: str) -> str:
-        rounded = round(value, 2)
-        letter = self(f"wind.{positive if rounded >= 0 else negative}")
-        return f"{self.number(abs(rounded))}°{letter}"
+    def longitude(self, degrees: float) -> str:
+        """Write a longitude, to 0.01°; beyond 180° it is counted from the other side."""
+        rounded = round(longitude(degrees), 2)
+        wind = "" if rounded in {-180, 0, 180} else self("wind.east" if rounded > 0 else "wind.west")
+        return f"{self.number(abs(rounded))}°{wind}"
+
+    def latitude(self, degrees: float) -> str:
+        """Write a latitude, to 0.01°."""
+        rounded = round(degrees, 2)
+        wind = "" if rounded == 0 else self("wind.north" if rounded > 0 else "wind.south")
+        return f"{self.number(abs(rounded))}°{wind}"
 
 
 @cache

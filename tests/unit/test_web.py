@@ -357,7 +357,6 @@ def _wanted() -> set[str]:
     families: dict[str, Any] = {
         "field": (*FACETS, "q", "bbox", "time", "depth", "stride", "variables"),
         "area": pages.AREAS,
-        "format": formats.all_formats(),
         "role": get_args(Role),
         "state": get_args(State),
         "site": ("search", "sources", "runs", "docs"),
@@ -426,6 +425,7 @@ def test_times_are_written_as_readers_write_them() -> None:
     )
     assert vi.period(None) == ""
     assert vi.box(BBox(west=105.5, south=-17, east=-110, north=22)) == "105,5°Đ – 110°T; 17°N – 22°B"
+    assert (vi.longitude(190), vi.longitude(180), en.latitude(0)) == ("170°T", "180°", "0°")
 
 
 # --- the map
