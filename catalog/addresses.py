@@ -156,8 +156,10 @@ class _Door(threading.local):
 
     def resolve(self, host: str, port: int) -> list[tuple[int, Any]]:
         """Resolve a host once, to (family, socket address) pairs that may all be connected to."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         name = _literal(host)
+        if "%" in name:
+            raise AddressRefused(f"{host} is an address of this machine's own network", hint=_ALLOW)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if not self._allowed & {(name, None), (name, port)}:
             for *_, address in found:
                 if not is_public(str(address[0]).partition("%")[0]):
@@ -270,7 +272,7 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, connections: int, maxsize: int, *_: Any, **options: Any) -> None:
         self.poolmanager = _Pools(self._door, num_pools=connections, maxsize=maxsize, **options)
 
-    def send(  # noqa: PLR0913, PLR0917 - the signature of requests
+    def send(  # noqa: PLR0913 - the signature of requests
         self,
         request: requests.PreparedRequest,
         stream: bool = False,  # noqa: FBT001, FBT002 - the signature of requests

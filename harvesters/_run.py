@@ -37,7 +37,7 @@ from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
 
 Progress = Callable[[str, int, int, int, int], None]
-"""Told of a source's id and what was seen, new, changed and quarantined so far."""
+"""Told of a source's id and what this call saw, and found new, changed and in need of quarantine, so far."""
 
 BATCH = 500
 _BATCH_BYTES = 16_000_000
@@ -239,30 +239,30 @@ def _misnamed(record: Record, document: Document) -> str | None:
 
 def _harvest(entries: Iterator[Entry], ledger: Ledger, progress: Progress | None) -> Run:
     """Keep batch after batch, end the run by how the listing ended, and return it."""
-    seen, tally = ledger.run.seen, ledger.run.counts
+    seen: set[str] = set()
+    tally = Counts()
     state: State = "complete"
     note = ""
     try:
         for page, batch in _batches(entries):
-            done = ledger.keep(batch, page)
-            seen += len(batch)
-            tally = type(tally)(
-                **{name: count + getattr(done, name) for name, count in tally.model_dump().items()}
-            )
+            tally = _added(tally, ledger.keep(batch, page))
+            seen.update(entry.document.native_id for entry in batch)
             if progress:
-                progress(ledger.run.source, seen, tally.new, tally.changed, tally.quarantined)
+                progress(ledger.run.source, len(seen), tally.new, tally.changed, tally.quarantined)
     except LeaseLost:
         raise
     except CatalogError as error:
-        state = "failed" if isinstance(error, BadSource | StoreError) or not seen else "incomplete"
+        state = "failed" if isinstance(error, BadSource | StoreError) else "incomplete"
         note = f"{error.code}: {error.message}"
     except Exception as error:  # noqa: BLE001 - told in the run
         _LOG.exception("%s: the listing broke", ledger.run.source)
-        state, note = "incomplete" if seen else "failed", f"{type(error).__name__}: {error}"
+        state, note = "incomplete", f"{type(error).__name__}: {error}"
     except BaseException:
         with contextlib.suppress(CatalogError):
             ledger.end("incomplete", "it was interrupted")
         raise
+    if state == "incomplete" and not (seen or ledger.run.seen):
+        state = "failed"
     run = ledger.end(state, note[:2_000])
     level = logging.INFO if run.state == "complete" else logging.WARNING
     _LOG.log(

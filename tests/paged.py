@@ -60,14 +60,19 @@ def settings(home: Path, **limits: object) -> Settings:
 
 
 def main() -> None:
-    """Harvest a portal into the SQLite store of a home, and print the run: URL HOME LEASE_SECONDS."""
+    """Harvest a portal into the SQLite store of a home, and print what is kept, then the run: URL HOME LEASE."""
     from catalog.stores.sqlite import open_store  # noqa: PLC0415 - only where a process of its own harvests
 
     url, home, lease_seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     store = open_store(home)
     limits = settings(home, lease_seconds=lease_seconds)
-    run: Run = harvest_source(source(url), store, limits, workers=None, known=KNOWN)
-    print(run.model_dump_json())  # noqa: T201 - the test reads it
+
+    def tell(_source: str, seen: int, *_counts: int) -> None:
+        sys.stdout.write(f"{seen}\n")
+        sys.stdout.flush()
+
+    run: Run = harvest_source(source(url), store, limits, workers=None, known=KNOWN, progress=tell)
+    sys.stdout.write(run.model_dump_json())
     store.close()
 
 

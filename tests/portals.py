@@ -32,17 +32,20 @@ class Portal:
     """A running portal: its address, and what was asked of it."""
 
     url: str
+    port: int
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
 
 
 @contextmanager
-def portal(answering: Answering, host: str = "127.0.0.1") -> Iterator[Portal]:
+def portal(answering: Answering, host: str = "127.0.0.1", port: int = 0) -> Iterator[Portal]:
     """Serve answers on a loopback address, one request a connection, until the block ends."""
     closing = threading.Event()
-    with socket.create_server((host, 0)) as server:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as server:
         server.settimeout(0.05)
-        running = Portal(f"http://{host}:{server.getsockname()[1]}")
+        port = server.getsockname()[1]
+        running = Portal(f"http://{host}:{port}", port)
 
         def serve() -> None:
             while not closing.is_set():
