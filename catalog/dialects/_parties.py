@@ -25,7 +25,7 @@ def joined(parties: Iterable[Party]) -> tuple[Party, ...]:
 def _both(one: Party, other: Party) -> Party:
     return Party(
         name=one.name,
-        roles=tuple(dict.fromkeys((*one.roles, *other.roles))),
+        roles=tuple(role for role in get_args(Role) if role in {*one.roles, *other.roles}),
         organisation=one.organisation or other.organisation,
         email=one.email or other.email,
         url=one.url or other.url,
@@ -75,9 +75,9 @@ def _role(claim: str | None, otherwise: Role) -> Role:
 def write_parties(parties: Iterable[Party]) -> dict[str, list[str]]:
     """Return parties as lists of names, emails, addresses, types and roles; one name a role."""
     columns: dict[str, list[str]] = {}
-    rows = [(*_group_of(party, role), party) for party in parties for role in party.roles]
+    rows = [(_group_of(role), role, party) for party in parties for role in party.roles]
     for group in _CLASSES:
-        chosen = [(role, party) for among, role, party in rows if among == group]
+        chosen = [(role, party) for among, role, party in rows if among == group and not _bare(role, party)]
         if chosen:
             columns[f"{group}_name"] = [party.name for _, party in chosen]
             columns[f"{group}_email"] = [party.email or "" for _, party in chosen]
@@ -86,12 +86,14 @@ def write_parties(parties: Iterable[Party]) -> dict[str, list[str]]:
                 "institution" if party.organisation else "person" for _, party in chosen
             ]
             columns[f"{group}_role"] = [role for role, _ in chosen]
-    institutions = [party.name for among, _, party in rows if among == "institution"]
+    institutions = [party.name for _, role, party in rows if role == "originator" and party.organisation]
     return columns | ({"institution": institutions} if institutions else {})
 
 
-def _group_of(party: Party, role: Role) -> tuple[str, Role]:
-    bare = party.organisation and not party.email and not party.url
-    if role == "originator" and bare:
-        return "institution", role
-    return (role if role in _CLASSES else "contributor"), role
+def _group_of(role: Role) -> Role:
+    return role if role in _CLASSES else "contributor"
+
+
+def _bare(role: Role, party: Party) -> bool:
+    """Whether `institution` says all there is to say."""
+    return role == "originator" and party.organisation and not party.email and not party.url

@@ -17,6 +17,10 @@ MAX_ADDRESS = 4_000
 MAX_NUMBER = 1e300
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _DOI = re.compile(r"10\.[0-9]{4,9}/[^\s\"<>]+")
+_BASIC = re.compile(
+    r"([0-9]{4})([0-9]{2})([0-9]{2})(?:[T ]?([0-9]{2})([0-9]{2})([0-9]{2})?(?:\.[0-9]+)?)?(?:Z|UTC)?"
+)
+_BARE_NUMBER = re.compile(r"[+-]?[0-9]{5,}")
 _WEB = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
 
 
@@ -107,10 +111,14 @@ def doi(*values: Any) -> str | None:
 
 
 def moment(value: Any, *, end: bool = False) -> str | None:
-    """Return a canonical instant of a liberally written time, or None."""
-    said = words(value, 60)
+    """Return a canonical instant of a liberally written time, also in ISO 8601's basic form, or None."""
+    said = words(value, 60) or ""
+    basic = _BASIC.fullmatch(said)
+    if basic:
+        date, clock = "-".join(basic.group(1, 2, 3)), ":".join(part or "00" for part in basic.group(4, 5, 6))
+        said = f"{date}T{clock}Z" if basic[4] else date
     try:
-        return instant.canonical(said, end=end) if said else None
+        return None if not said or _BARE_NUMBER.fullmatch(said) else instant.canonical(said, end=end)
     except BadRequest:
         return None
 
