@@ -1,7 +1,7 @@
 """Longitude, latitude, depth and time of a dataset: found by CF first, then by units, then by names.
 
-Sources: CF conventions §4 (coordinate types), §9 (discrete sampling geometries), UGRID 1.0, and the older COARDS.
-Datasets are undecoded (`catalog.data.opening.opened`): the values and attributes as in the file.
+Sources: CF conventions §4 (coordinate types), §9 (discrete sampling geometries), UGRID 1.0, and the older
+COARDS. Datasets are undecoded (`catalog.data.opening.opened`): the values and attributes as in the file.
 """
 
 import re
@@ -208,26 +208,23 @@ def _best(dataset: xr.Dataset, role: Role, described: set[str], taken: set[str |
 
 
 def _points(role: Role, name: str, variable: xr.Variable, *, known: bool) -> int:
-    """How surely a variable is the axis of a role; 0: it is not."""
+    """How surely a variable is the axis of a role; 0: it is not. `known`: something says that it is a coordinate."""
     attributes = variable.attrs
     standard = str(attributes.get("standard_name", "")).strip().lower()
-    units = str(attributes.get("units", "")).strip()
-    letter = str(attributes.get("axis", "")).strip().upper()
-    if standard in _STANDARD[role]:
-        return 100 if known or letter == _LETTER[role] else 90
+    letter = str(attributes.get("axis", "")).strip().upper() == _LETTER[role]
+    fits = _units_fit(role, str(attributes.get("units", "")).strip())
+    named = _NAMES[role].fullmatch(name) is not None
+    upright = str(attributes.get("positive", "")).lower() in {"up", "down"}
     if standard and any(standard in others for other, others in _STANDARD.items() if other != role):
         return 0
-    fits = _units_fit(role, units)
-    if letter == _LETTER[role] and fits is not False:
-        return 85
-    named = _NAMES[role].fullmatch(name) is not None
-    if role == "vertical" and str(attributes.get("positive", "")).lower() in {"up", "down"} and known:
-        return 80
-    if fits:
-        return 70 if known or named else 60 if role != "vertical" else 0
-    if named and fits is None and (known or variable.ndim <= 1) and not standard:
-        return 40 if known else 20
-    return 0
+    signs = (
+        (100 if known or letter else 90, standard in _STANDARD[role]),
+        (85, letter and fits is not False),
+        (80, role == "vertical" and upright and known),
+        (70 if known or named else 60, fits is True),
+        (40 if known else 20, named and fits is None and not standard and (known or variable.ndim <= 1)),
+    )
+    return max((points for points, holds in signs if holds), default=0)
 
 
 def _units_fit(role: Role, units: str) -> bool | None:
@@ -257,21 +254,21 @@ def _geometry(dataset: xr.Dataset, longitude: str | None, latitude: str | None) 
 
 
 def _kind(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: str | None) -> Kind:
-    said = dataset.attrs.get(
-        "featureType", dataset.attrs.get("CF:featureType", dataset.attrs.get("cdm_data_type", ""))
-    )
-    feature = _FEATURES.get(str(said).strip().lower())
     if geometry == "mesh":
         return "mesh"
-    if feature:
-        return feature
-    for variable in dataset.variables.values():
-        if str(variable.attrs.get("cf_role", "")) in _CF_ROLES:
-            return _CF_ROLES[str(variable.attrs["cf_role"])]
-    if geometry in {"rectilinear", "curvilinear"}:
-        return "grid"
+    said = [dataset.attrs.get(name, "") for name in ("featureType", "CF:featureType", "cdm_data_type")]
+    features = [_FEATURES[word] for value in said if (word := str(value).strip().lower()) in _FEATURES]
+    variables = dataset.variables.values()
+    features += [_CF_ROLES[role] for v in variables if (role := str(v.attrs.get("cf_role", ""))) in _CF_ROLES]
+    return features[0] if features else _kind_by_shape(dataset, geometry, longitude, time)
+
+
+def _kind_by_shape(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: str | None) -> Kind:
+    instants = dataset[time].dims if time else ()
     if geometry == "none" or longitude is None:
-        return "timeseries" if time and dataset[time].ndim == 1 else "document"
+        return "timeseries" if len(instants) == 1 else "document"
+    if geometry != "points":
+        return "grid"
     if not dataset[longitude].dims:
-        return "timeseries" if time and dataset[time].dims else "points"
-    return "trajectory" if time and dataset[time].dims == dataset[longitude].dims else "points"
+        return "timeseries" if instants else "points"
+    return "trajectory" if instants == dataset[longitude].dims else "points"

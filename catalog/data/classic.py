@@ -1,7 +1,8 @@
 """The header of a NetCDF classic file, read to tell whether the file is whole.
 
-libnetcdf opens a NetCDF-3 file that was cut short and gives plausible wrong numbers. Format: "NetCDF Classic Format
-Specification" (CDF-1, CDF-2) and its CDF-5 extension: magic, numrecs, dimensions, global attributes, variables.
+libnetcdf opens a NetCDF-3 file that was cut short and gives plausible wrong numbers. Format: "NetCDF
+Classic Format Specification" (CDF-1, CDF-2) and its CDF-5 extension: magic, numrecs, dimensions, global
+attributes, variables.
 """
 
 import math

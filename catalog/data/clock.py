@@ -1,7 +1,8 @@
 """The times of a time axis, in the data's own calendar (CF conventions §4.4; year 0 included).
 
-Numbers such as `hours since 0000-01-01` become canonical instants (`catalog.instant`) and the float64 seconds that
-order them. Months and years have no fixed length outside the 360-day calendar and are not decoded.
+Numbers such as `hours since 0000-01-01` become canonical instants (`catalog.instant`) and the float64
+seconds that order them. Months and years have no fixed length outside the 360-day calendar and are not
+decoded.
 """
 
 import re
@@ -128,7 +129,8 @@ class Clock:
             raise DataUnreadable(
                 f"the times since {self.reference[:60]!r} cannot be read in calendar {self.calendar}: {error}"
             ) from error
-        return np.atleast_1d(dates).tolist()
+        found: list[Any] = np.atleast_1d(dates).tolist()
+        return found
 
 
 def _plain(reference: str) -> str:

@@ -46,8 +46,8 @@ def spacing(values: _Floats) -> float | None:
 def box(longitudes: _Floats, latitudes: _Floats, step: float | None = None) -> BBox | None:
     """Return the smallest box around positions of any longitude convention; None where none is legal.
 
-    Positions wider apart than half the circle are read across the antimeridian where that is shorter; columns whose
-    step (degrees) closes the circle fill it.
+    Positions wider apart than half the circle are read across the antimeridian where that is shorter;
+    columns whose step (degrees) closes the circle fill it.
     """
     x = longitudes[np.isfinite(longitudes) & (np.abs(longitudes) <= 2 * _CIRCLE)]
     y = latitudes[np.isfinite(latitudes) & (np.abs(latitudes) <= 90)]  # noqa: PLR2004

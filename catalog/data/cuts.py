@@ -1,5 +1,6 @@
 """What is asked of a dataset: variables × box × time × depth × stride."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -86,11 +87,11 @@ def _variables(text: str) -> tuple[str, ...]:
 def _depth(text: str) -> tuple[float, float]:
     try:
         first, *rest = (float(part) for part in text.split("/"))
-        last = rest[0] if rest else first
-        if len(rest) > 1 or not abs(first) + abs(last) < float("inf"):
-            raise ValueError("two finite numbers are asked for")
     except ValueError as error:
         raise BadRequest(f"depth={text[:60]!r} is no depth range", hint=_HINTS["depth"]) from error
+    last = rest[0] if rest else first
+    if len(rest) > 1 or not (math.isfinite(first) and math.isfinite(last)):
+        raise BadRequest(f"depth={text[:60]!r} is not two finite numbers", hint=_HINTS["depth"])
     if first > last:
         raise BadRequest(f"depth={text[:60]!r} ends above its start", hint=_HINTS["depth"])
     return first, last

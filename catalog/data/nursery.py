@@ -1,9 +1,10 @@
 """The process that makes workers: it imports the heavy libraries once, then forks a worker at each request.
 
-`catalog.data.workers` starts it as `python -c …` with one end of a Unix socket. Each request carries the worker's
-socket, the answer carries a pidfd of the new worker (a handle that can neither be reused nor mistaken). It never
-imports the program's `__main__`, has one thread, and ends when its socket closes, that is when the program ends, in
-whatever way; its workers then get SIGKILL from the kernel (prctl(2), PR_SET_PDEATHSIG).
+`catalog.data.workers` starts it as `python -c …` with one end of a Unix socket. Each request carries the
+worker's socket, the answer carries a pidfd of the new worker (a handle that can neither be reused nor
+mistaken). It never imports the program's `__main__`, has one thread, and ends when its socket closes, that
+is when the program ends, in whatever way; its workers then get SIGKILL from the kernel (prctl(2),
+PR_SET_PDEATHSIG).
 
 A message between program and worker is a header of 10 bytes (kind, whether the worker is spent, length of the
 body) and a pickled body; with kind `f` a file descriptor travels along (unix(7), SCM_RIGHTS).
@@ -13,6 +14,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import os
 import pickle
 import re
@@ -21,9 +23,8 @@ import signal
 import socket
 import struct
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from catalog.errors import CatalogError, DataUnreadable, TooLarge
 
@@ -73,51 +74,54 @@ def _live(fd: int, nursery: int) -> None:
 
 
 def _serve(link: socket.socket) -> None:
+    """Do one job after another, each under its limits, until the program is gone."""
     start = _address_space()
-    while True:
-        message = receive(link)
-        if message is None:
-            return
+    while (message := receive(link)) is not None:
         job, args, wants_file, seconds, memory, file_limit = pickle.loads(message[2])  # noqa: S301 - from the program
-        limit = start + memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (start + memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
         signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
-        try:
-            if wants_file:
-                _spool(link, job(*args), file_limit, lambda: _spent(start, memory))
-            else:
-                body = pickle.dumps(job(*args))
-                link.sendall(HEADER.pack(b"r", _spent(start, memory), len(body)) + body)
-        except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever a job raises becomes a CatalogError
-            body = pickle.dumps(_said(error, memory))
-            link.sendall(
-                HEADER.pack(b"e", isinstance(error, MemoryError) or _spent(start, memory), len(body)) + body
-            )
+        with contextlib.ExitStack() as files:
+            fds = []
+            try:
+                if wants_file:
+                    file = files.enter_context(tempfile.TemporaryFile(buffering=0))
+                    kind, length, body = b"f", _spool(file, job(*args), file_limit), b""
+                    fds = [file.fileno()]
+                else:
+                    body = pickle.dumps(job(*args))
+                    kind, length = b"r", len(body)
+            except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever a job raises becomes a CatalogError
+                body = pickle.dumps(_said(error, memory))
+                kind, length, fds = b"e", len(body), []
+            # a process that grew much is not used again
+            spent = _address_space() - start > memory // _SPENT_SHARE
+            socket.send_fds(link, [HEADER.pack(kind, spent, length)], fds)
+        link.sendall(body)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _spool(link: socket.socket, pieces: Iterable[bytes], limit: int, spent: Callable[[], bool]) -> None:
-    with tempfile.TemporaryFile(buffering=0) as file:
-        size = 0
-        for piece in pieces:
-            size += len(piece)
-            if size > limit:
-                raise TooLarge(
-                    f"the answer is larger than {limit} bytes in this format",
-                    hint="ask for a smaller box, fewer times or variables, or another format",
-                    details={"limit": limit, "asked": size, "setting": "BIENMO_MAX_RESULT_BYTES"},
-                )
-            view = memoryview(piece)
-            while view:
-                view = view[file.write(view) :]
-        socket.send_fds(link, [HEADER.pack(b"f", spent(), size)], [file.fileno()])
+def _spool(file: io.FileIO, pieces: Iterable[bytes], limit: int) -> int:
+    """Write the pieces; the number of bytes."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(
+                f"the answer is larger than {limit} bytes in this format",
+                hint="ask for a smaller box, fewer times or variables, or another format",
+                details={"limit": limit, "asked": size, "setting": "BIENMO_MAX_RESULT_BYTES"},
+            )
+        view = memoryview(piece)
+        while view:
+            view = view[file.write(view) :]
+    return size
 
 
 def receive(link: socket.socket, most: int = 1 << 40) -> tuple[bytes, bool, bytes, list[int]] | None:
     """Return (kind, spent, body, file descriptors) of the next message, or None where the other side is gone.
 
-    With kind `f` the body is the length alone, as written in the header. A body longer than `most` bytes counts as
-    the other side gone. Raises TimeoutError as the socket does.
+    With kind `f` the body is the length alone, as written in the header. A body longer than `most` bytes
+    counts as the other side gone. Raises TimeoutError as the socket does.
     """
     head, fds, _, _ = socket.recv_fds(link, HEADER.size, 1)
     while head and len(head) < HEADER.size:
@@ -157,8 +161,3 @@ def _said(error: BaseException, memory: int) -> CatalogError:
 def _address_space() -> int:
     """The bytes of address space of this process (proc(5), statm)."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-
-
-def _spent(start: int, memory: int) -> bool:
-    """Tell whether the process grew so much that a fresh one should take its place."""
-    return _address_space() - start > memory // _SPENT_SHARE

@@ -6,7 +6,6 @@ nothing is read before it is asked for.
 
 import contextlib
 import hashlib
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import netCDF4
-import numpy as np
 import xarray as xr
 
 from catalog.data.classic import check_whole
 from catalog.data.coverage import cover
+from catalog.data.plain import plain_attributes
 from catalog.errors import CatalogError, DataChanged, DataUnreadable, NotSubsettable
 from catalog.record import Distribution
 
@@ -63,7 +62,7 @@ def describe(path: str) -> dict[str, Any]:
             coverage["problems"].append({"code": "groups", "text": said})
         described = {
             "format": form,
-            "attributes": _plain_attributes(dataset.attrs),
+            "attributes": plain_attributes(dataset.attrs),
             "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
             "variables": [_variable(name, variable) for name, variable in variables.items()],
             "coverage": coverage,
@@ -119,8 +118,8 @@ def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
     """Open a distribution as an undecoded, lazy dataset: a local `file` or `zarr`, a remote `opendap` or `griddap`.
 
     Raises:
-        NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one harvested.
-        DataUnreadable: The file or the remote answer cannot be read.
+        NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one
+        harvested. DataUnreadable: The file or the remote answer cannot be read.
     """
     if distribution.protocol in {"file", "zarr"}:
         path = Path(distribution.address)
@@ -158,9 +157,10 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
     except (OSError, RuntimeError) as error:
         raise _unreadable(path.name, error) from error
     with contextlib.closing(file):
+        store: Any = xr.backends.NetCDF4DataStore(file)  # type: ignore[no-untyped-call]
         try:
             with warnings.catch_warnings(action="ignore"):  # that a variable has one dimension twice
-                dataset = xr.open_dataset(xr.backends.NetCDF4DataStore(file), **_UNDECODED)
+                dataset = xr.open_dataset(store, **_UNDECODED)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise _unreadable(path.name, error) from error
         dataset.encoding["groups"] = tuple(file.groups)
@@ -199,35 +199,8 @@ def _variable(name: str, variable: xr.Variable) -> dict[str, Any]:
         "dtype": "string" if variable.dtype.kind in "OSUT" else variable.dtype.name,
         "dimensions": [str(dimension) for dimension in variable.dims],
         "shape": [int(size) for size in variable.shape],
-        "attributes": _plain_attributes(variable.attrs),
+        "attributes": plain_attributes(variable.attrs),
     }
-
-
-def _plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    return {_words(str(name)): _plain(value) for name, value in attributes.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: numpy numbers plain, NaN and infinities null, bytes as text."""
-    if isinstance(value, bytes):
-        try:
-            return _words(value.decode("utf-8"))
-        except UnicodeDecodeError:
-            return value.decode("latin-1")
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value.ravel().tolist()] if value.ndim else _plain(value.item())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int) else _words(str(value))
-
-
-def _words(text: str) -> str:
-    """Text that UTF-8 can write."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What packed numbers mean: fill values, scale_factor and add_offset (CF conventions §2.5.1 and §8.1).
 
-The unpacked number is raw × scale_factor + add_offset in float64. Where the factor and the offset are short decimals
-(at most nine places, in the attribute's own type: a float32 0.01 is 0.01), the product is rounded to as many places,
-so that 12345 packed by 0.0001 is 1.2345 and not 1.2345000000000002. It differs from xarray's decoded number by the
-rounding of the last place, and is the same in every format. Unpacked floats keep their type.
+The unpacked number is raw × scale_factor + add_offset in float64. Where the factor and the offset are short
+decimals (at most nine places, in the attribute's own type: a float32 0.01 is 0.01), the product is rounded
+to as many places, so that 12345 packed by 0.0001 is 1.2345 and not 1.2345000000000002. It differs from
+xarray's decoded number by the rounding of the last place, and is the same in every format. Unpacked floats
+keep their type.
 """
 
 from collections.abc import Mapping

@@ -175,7 +175,9 @@ def _outside(dataset: xr.Dataset, said: str) -> OutsideDomain:
     where += [f"time {'/'.join(domain['time'])} ({domain['calendar']})"] if domain["time"] else []
     where += [f"depth {vertical[0]:.7g}/{vertical[1]:.7g} m"] if vertical else []
     data = "; ".join(where) or "no known place"
-    return OutsideDomain(f"{said}; the data are in {data}", hint="ask within the data's domain", details={"domain": domain})
+    return OutsideDomain(
+        f"{said}; the data are in {data}", hint="ask within the data's domain", details={"domain": domain}
+    )
 
 
 def _bound(variable: xr.DataArray, bound: float) -> float:
@@ -191,7 +193,8 @@ def _strided(dataset: xr.Dataset, axes: Axes, stride: Mapping[str, int], picks: 
         if not dimensions and not (bare and axis in {"longitude", "latitude", "time"}):
             raise BadRequest(
                 f"stride names no axis of the data: {axis[:60]!r}",
-                hint="axes: longitude, latitude, depth, time; dimensions: " + ", ".join(map(str, dataset.sizes)),
+                hint="axes: longitude, latitude, depth, time; dimensions: "
+                + ", ".join(map(str, dataset.sizes)),
             )
         steps.update(dict.fromkeys(dimensions, step))
     whole = {dimension: np.arange(dataset.sizes[dimension]) for dimension in steps if steps[dimension] > 1}
@@ -200,7 +203,12 @@ def _strided(dataset: xr.Dataset, axes: Axes, stride: Mapping[str, int], picks: 
 
 def _dimensions(dataset: xr.Dataset, axes: Axes, axis: str) -> tuple[str, ...]:
     """The dimension that a stride's axis name stands for."""
-    name = {"longitude": axes.longitude, "latitude": axes.latitude, "depth": axes.vertical, "time": axes.time}.get(axis)
+    name = {
+        "longitude": axes.longitude,
+        "latitude": axes.latitude,
+        "depth": axes.vertical,
+        "time": axes.time,
+    }.get(axis)
     dimensions = tuple(map(str, dataset[name].dims)) if name else ()
     if len(dimensions) > 1 and axis in {"longitude", "latitude"}:
         return dimensions[-1:] if axis == "longitude" else dimensions[-2:-1]

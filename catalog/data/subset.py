@@ -1,6 +1,6 @@
 """Cutting a dataset: what a cut costs, and the part it asks for, values still packed as in the source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +48,10 @@ def cost(dataset: xr.Dataset, request: Cut) -> Cost:
 def cut(dataset: xr.Dataset, request: Cut, record_id: str, limits: Limits) -> xr.Dataset:
     """Return the part that a cut asks for.
 
-    The dataset is undecoded and lazy (`catalog.data.opening.opened`), and so is the result, but for boxes across the
-    source's seam of longitudes and for scattered points, which are read here. Cells are inside where their centre lies
-    in the closed box; latitudes keep the source's order, longitudes the source's values, from west to east. Attributes
-    are the source's, with a line in `history`.
+    The dataset is undecoded and lazy (`catalog.data.opening.opened`), and so is the result, but for boxes
+    across the source's seam of longitudes and for scattered points, which are read here. Cells are inside
+    where their centre lies in the closed box; latitudes keep the source's order, longitudes the source's
+    values, from west to east. Attributes are the source's, with a line in `history`.
 
     Raises:
         BadRequest: There is no such variable or axis.
@@ -79,7 +79,9 @@ def _wanted(dataset: xr.Dataset, axes: Axes, request: Cut) -> tuple[str, ...]:
     there = tuple(n for n in axes.data_variables(dataset) if len(set(dataset[n].dims)) == dataset[n].ndim)
     unknown = [name for name in request.variables if name not in dataset.variables]
     if unknown:
-        raise BadRequest(f"there is no variable {unknown[0][:60]!r}", hint=f"variables: {', '.join(there)}"[:2_000])
+        raise BadRequest(
+            f"there is no variable {unknown[0][:60]!r}", hint=f"variables: {', '.join(there)}"[:2_000]
+        )
     if not there and not request.variables:
         raise NotSubsettable("the data have no variable that can be cut")
     return request.variables or there
@@ -110,7 +112,7 @@ def _cost(dataset: xr.Dataset, axes: Axes, request: Cut, picks: Picks) -> Cost:
     cells = result = decoded = 0
     for name in _kept(dataset, axes, wanted):
         variable = dataset[name].variable
-        taken = _product(len(picks[d]) if d in picks else n for d, n in variable.sizes.items())
+        taken = _product(len(picks[str(d)]) if d in picks else n for d, n in variable.sizes.items())
         cells += taken if name in wanted else 0
         result += taken * decoded_itemsize(variable.dtype, variable.attrs)
         decoded += _inflated(variable, picks)
@@ -129,7 +131,7 @@ def _inflated(variable: xr.Variable, picks: Picks) -> int:
     return _product(sizes) * variable.dtype.itemsize
 
 
-def _product(numbers: Any) -> int:
+def _product(numbers: Iterable[int]) -> int:
     total = 1
     for number in numbers:
         total *= int(number)
@@ -168,14 +170,16 @@ def _attributed(part: xr.Dataset, axes: Axes, request: Cut, record_id: str, pick
     try:
         attributes |= {k: v for k, v in _extent(part, axes).items() if k in attributes}
     except DataUnreadable:
-        attributes = {k: v for k, v in attributes.items() if not k.startswith(("geospatial_", "time_coverage_"))}
+        attributes = {
+            k: v for k, v in attributes.items() if not k.startswith(("geospatial_", "time_coverage_"))
+        }
     for name in ("geospatial_bounds", "time_coverage_duration") if picks else ():
         attributes.pop(name, None)
     found = part.copy(deep=False)
     found.attrs = attributes
-    for name, variable in found.variables.items():
+    for key, variable in found.variables.items():
         if "actual_range" in variable.attrs and any(str(d) in picks for d in variable.dims):
-            found[name].attrs = {k: v for k, v in variable.attrs.items() if k != "actual_range"}
+            found[key].attrs = {k: v for k, v in variable.attrs.items() if k != "actual_range"}
     return found
 
 
@@ -188,7 +192,7 @@ def _extent(part: xr.Dataset, axes: Axes) -> dict[str, Any]:
             if np.isfinite(values).any():
                 found[f"geospatial_{key}_min"] = float(np.nanmin(values))
                 found[f"geospatial_{key}_max"] = float(np.nanmax(values))
-    if axes.time in part.variables:
+    if axes.time and axes.time in part.variables:
         values = ax.values(part[axes.time].variable)
         if np.isfinite(values).any():
             ends = ax.clock(part, axes.time).instants(np.array([np.nanmin(values), np.nanmax(values)]))

@@ -1,7 +1,7 @@
 """A pool of disposable processes that read what the operator did not write.
 
-A job is a function of a module, called in a worker; it may crash, hang or eat memory there, and costs one request.
-Workers are forked from a nursery (`catalog.data.nursery`), so a new one costs milliseconds.
+A job is a function of a module, called in a worker; it may crash, hang or eat memory there, and costs one
+request. Workers are forked from a nursery (`catalog.data.nursery`), so a new one costs milliseconds.
 """
 
 import contextlib
@@ -27,7 +27,10 @@ MAX_STRIKES = 2
 _MAX_REPLY = 64_000_000
 _SPAWN_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from catalog.data.nursery import main; main(int(sys.argv[1]))"
+_BOOT = """import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from catalog.data.nursery import main
+main(int(sys.argv[1]))"""
 
 P = ParamSpec("P")
 T = TypeVar("T")

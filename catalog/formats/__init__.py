@@ -1,7 +1,8 @@
 """Numbers as bytes in the form a client uses; every file without a leading underscore is a format.
 
-A format is a module with `SUFFIX`, `MEDIA_TYPE` and `write`; its datasets are undecoded (packed values, attributes as
-in the source), as `catalog.data.subset.cut` gives them. The law: reading the bytes back gives the same numbers.
+A format is a module with `SUFFIX`, `MEDIA_TYPE` and `write`; its datasets are undecoded (packed values,
+attributes as in the source), as `catalog.data.subset.cut` gives them. The law: reading the bytes back gives
+the same numbers.
 """
 
 import importlib
@@ -33,7 +34,9 @@ class Format(Protocol):
 @cache
 def all_formats() -> Mapping[str, Format]:
     """Return every format by its suffix, those of this folder."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    )
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return MappingProxyType({module.SUFFIX: module for module in modules})
 
@@ -43,4 +46,6 @@ def named(suffix: str) -> Format:
     try:
         return all_formats()[suffix]
     except KeyError as error:
-        raise NotFound(f"there is no format {suffix[:20]!r}", hint="formats: " + ", ".join(all_formats())) from error
+        raise NotFound(
+            f"there is no format {suffix[:20]!r}", hint="formats: " + ", ".join(all_formats())
+        ) from error

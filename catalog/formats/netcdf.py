@@ -13,12 +13,23 @@ import numpy.typing as npt
 import xarray as xr
 
 from catalog.data.blocks import blocks
+from catalog.data.plain import words
 
 SUFFIX = "nc"
 MEDIA_TYPE = "application/x-netcdf"
 _PIECE = 1 << 18
 _SMALL = 1 << 16  # bytes: smaller variables are not worth a chunk index
-_RESERVED = frozenset({"_FillValue", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"})  # fmt: skip
+_RESERVED = frozenset(
+    {
+        "_FillValue",
+        "_NCProperties",
+        "_Netcdf4Dimid",
+        "_Netcdf4Coordinates",
+        "DIMENSION_LIST",
+        "REFERENCE_LIST",
+    }
+    | {"CLASS", "NAME"}
+)
 
 
 def write(dataset: xr.Dataset) -> Iterator[bytes]:
@@ -50,13 +61,17 @@ def _copy(dataset: xr.Dataset, target: Any) -> None:
             str if text else variable.dtype.newbyteorder("=") if variable.dtype.kind != "b" else np.int8,
             variable.dims,
             fill_value=None if text else _fill(variable),
-            **({"zlib": True, "complevel": 1, "shuffle": True} if variable.nbytes >= _SMALL and not text else {}),
+            **(
+                {"zlib": True, "complevel": 1, "shuffle": True}
+                if variable.nbytes >= _SMALL and not text
+                else {}
+            ),
         )
         copy.setncatts(_attributes(variable.attrs))
         copy.set_auto_maskandscale(False)
         copy.set_auto_chartostring(False)
         for place, values in blocks(variable):
-            copy[place or ...] = _words(values) if text else values
+            copy[place or ...] = _texts(values) if text else values
 
 
 def _fill(variable: xr.Variable) -> Any:
@@ -69,16 +84,7 @@ def _attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): value for name, value in attributes.items() if name not in _RESERVED}
 
 
-def _words(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Text as NetCDF strings: bytes are read as UTF-8, else Latin-1."""
-    words = [_word(item) for item in np.asarray(values, object).ravel()]
-    return np.array(words, object).reshape(values.shape)
-
-
-def _word(item: Any) -> str:
-    if isinstance(item, bytes):
-        try:
-            return item.decode("utf-8").rstrip("\0")
-        except UnicodeDecodeError:
-            return item.decode("latin-1").rstrip("\0")
-    return "" if item is None else str(item)
+    found = ["" if item is None else words(item) for item in np.asarray(values, object).ravel()]
+    return np.array(found, object).reshape(values.shape)

@@ -95,7 +95,7 @@ def test_answers_and_errors_come_back(workers):
 
 
 def test_other_exceptions_are_named_without_a_trace_or_a_folder(workers):
-    with pytest.raises(DataUnreadable, match="ZeroDivisionError: 1/0 in file.nc") as caught:
+    with pytest.raises(DataUnreadable, match=r"ZeroDivisionError: 1/0 in file\.nc") as caught:
         workers.run(stumble)
     assert "secret" not in str(caught.value)
 

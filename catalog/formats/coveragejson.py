@@ -1,0 +1,193 @@
+"""CoverageJSON (OGC 21-069r2): grids, point series, vertical profiles and scattered points.
+
+Longitudes are the source's, but go on beyond 360 where the box crosses its seam, because an axis must be
+monotonic. Times are ISO 8601 in the data's own calendar. Values are unpacked; a missing one is null.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import xarray as xr
+
+from catalog.data import axes as ax
+from catalog.data.axes import Axes
+from catalog.data.blocks import blocks
+from catalog.data.packing import unpack
+from catalog.data.plain import words
+from catalog.errors import DataUnreadable, NotSubsettable
+
+SUFFIX = "covjson"
+MEDIA_TYPE = "application/prs.coverage+json"
+_CRS = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+_HINT = "ask for NetCDF or CSV"
+
+
+def write(dataset: xr.Dataset) -> Iterator[bytes]:
+    """Yield a Coverage, its ranges in blocks.
+
+    Raises:
+        NotSubsettable: The data have no position, lie on a curvilinear grid or mesh, or on other dimensions.
+    """
+    axes = ax.find(dataset)
+    if axes.geometry not in {"rectilinear", "points"}:
+        raise NotSubsettable(f"CoverageJSON does not hold data of geometry {axes.geometry}", hint=_HINT)
+    roles = _roles(dataset, axes)
+    names = [n for n in axes.data_variables(dataset) if dataset[n].dtype.kind in "iufOSUT"]
+    kept = {name: _fitting(dataset[name].variable, roles) for name in names}
+    head = {
+        "type": "Coverage",
+        "domain": _domain(dataset, axes, roles),
+        "parameters": {name: _parameter(name, variable.attrs) for name, variable in kept.items()},
+    }
+    yield orjson.dumps(head)[:-1] + b',"ranges":{'
+    for position, (name, variable) in enumerate(kept.items()):
+        yield (b"," if position else b"") + orjson.dumps(name) + b":"
+        yield from _range(variable, roles)
+    yield b"}}"
+
+
+def _roles(dataset: xr.Dataset, axes: Axes) -> dict[str, str]:
+    """The axis that each dimension is: t, z, y, x, or composite for points along one dimension."""
+    roles: dict[str, str] = {}
+    for key, name in (("t", axes.time), ("z", axes.vertical), ("y", axes.latitude), ("x", axes.longitude)):
+        dimensions = dataset[name].dims if name else ()
+        if len(dimensions) == 1:
+            taken = roles.get(str(dimensions[0]))
+            roles[str(dimensions[0])] = "composite" if taken else key
+    if axes.geometry == "points" and (shared := dataset[axes.longitude].dims):
+        roles[str(shared[0])] = "composite"
+    return roles
+
+
+def _fitting(variable: xr.Variable, roles: Mapping[str, str]) -> xr.Variable:
+    """The variable without its other dimensions, which must have one place each."""
+    others = [d for d in variable.dims if str(d) not in roles]
+    if any(variable.sizes[d] != 1 for d in others):
+        raise NotSubsettable(
+            f"CoverageJSON does not hold the dimensions {', '.join(map(str, others))}", hint=_HINT
+        )
+    return variable.isel(dict.fromkeys(others, 0))
+
+
+def _domain(dataset: xr.Dataset, axes: Axes, roles: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, list[Any]] = {}
+    for key, name in (("t", axes.time), ("z", axes.vertical), ("y", axes.latitude), ("x", axes.longitude)):
+        if name and dataset[name].ndim <= 1:
+            values[key] = _axis(dataset, key, name)
+    spread = {key for key, name in _named(axes).items() if key in values and _is_shared(dataset, name, roles)}
+    domain: dict[str, Any] = {"type": "Domain"}
+    if spread:
+        order = [key for key in ("t", "x", "y", "z") if key in spread]
+        tuples = [list(item) for item in zip(*(values.pop(key) for key in order), strict=True)]
+        shown: dict[str, Any] = {"composite": {"dataType": "tuple", "coordinates": order, "values": tuples}}
+        kind = _spread_kind(axes, spread, values)
+    else:
+        shown, kind = {}, _kind({key: len(items) for key, items in values.items()})
+    if kind:
+        domain["domainType"] = kind
+    domain["axes"] = {
+        **{key: {"values": values[key]} for key in ("x", "y", "z", "t") if key in values},
+        **shown,
+    }
+    domain["referencing"] = _referencing(dataset, axes, {*values, *spread})
+    return domain
+
+
+def _named(axes: Axes) -> dict[str, str | None]:
+    return {"t": axes.time, "z": axes.vertical, "y": axes.latitude, "x": axes.longitude}
+
+
+def _is_shared(dataset: xr.Dataset, name: str | None, roles: Mapping[str, str]) -> bool:
+    return any(roles.get(str(d)) == "composite" for d in dataset[name].dims)
+
+
+def _axis(dataset: xr.Dataset, key: str, name: str) -> list[Any]:
+    values = np.atleast_1d(ax.values(dataset[name].variable))
+    if key == "t":
+        try:
+            return list(ax.clock(dataset, name).instants(values))
+        except DataUnreadable as error:
+            raise NotSubsettable(f"the time axis has no instants: {error.message}", hint=_HINT) from error
+    if key == "x" and values.size > 2:  # noqa: PLR2004
+        steps = np.diff(values)
+        values = values + 360.0 * np.concatenate([[0], np.cumsum(steps < -180) - np.cumsum(steps > 180)])  # noqa: PLR2004
+    found: list[Any] = [number if np.isfinite(number) else None for number in values.tolist()]
+    return found
+
+
+def _kind(sizes: Mapping[str, int]) -> str:
+    """The domain type of axes that are each of their own."""
+    if sizes["x"] > 1 or sizes["y"] > 1:
+        return "Grid"
+    if sizes.get("z", 1) > 1:
+        return "VerticalProfile" if sizes.get("t", 1) == 1 else "Grid"
+    return "PointSeries" if "t" in sizes else "Point"
+
+
+def _spread_kind(axes: Axes, spread: set[str], others: Mapping[str, list[Any]]) -> str | None:
+    if "t" in spread:
+        return "Trajectory" if axes.kind == "trajectory" and len(others.get("z", [0])) == 1 else None
+    if "z" in others:
+        return None
+    return "MultiPointSeries" if len(others.get("t", ())) > 1 else "MultiPoint"
+
+
+def _referencing(dataset: xr.Dataset, axes: Axes, keys: set[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"coordinates": ["x", "y"], "system": {"type": "GeographicCRS", "id": _CRS}}
+    ]
+    if "t" in keys and axes.time:
+        clock = ax.clock(dataset, axes.time)
+        calendar = "Gregorian" if clock.gregorian else f"https://cfconventions.org/calendar#{clock.calendar}"
+        found.append({"coordinates": ["t"], "system": {"type": "TemporalRS", "calendar": calendar}})
+    if "z" in keys and axes.vertical:
+        factor = ax.depth_factor(dataset, axes.vertical)
+        axis: dict[str, Any] = {
+            "name": {"en": axes.vertical},
+            "direction": "up" if factor and factor < 0 else "down",
+        }
+        units = str(dataset[axes.vertical].attrs.get("units", ""))
+        axis |= {"unit": {"symbol": words(units)}} if units else {}
+        found.append({"coordinates": ["z"], "system": {"type": "VerticalCRS", "cs": {"csAxes": [axis]}}})
+    return found
+
+
+def _parameter(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    standard = words(attributes.get("standard_name", "")).strip()
+    label = words(attributes.get("long_name", "")) or standard or name
+    observed: dict[str, Any] = {"label": {"en": label}}
+    if standard and " " not in standard:
+        observed["id"] = f"https://vocab.nerc.ac.uk/standard_name/{standard}/"
+    units = words(attributes.get("units", ""))
+    unit = {"unit": {"symbol": units}} if units else {}
+    return {"type": "Parameter", "observedProperty": observed, **unit}
+
+
+def _range(variable: xr.Variable, roles: Mapping[str, str]) -> Iterator[bytes]:
+    is_text = variable.dtype.kind in "OSU"
+    is_float = (
+        variable.dtype.kind == "f" or unpack(np.empty(0, variable.dtype), variable.attrs).dtype.kind == "f"
+    )
+    head: dict[str, Any] = {
+        "type": "NdArray",
+        "dataType": "string" if is_text else "float" if is_float else "integer",
+    }
+    if variable.ndim:
+        head |= {"axisNames": [roles[str(d)] for d in variable.dims], "shape": list(variable.shape)}
+    yield orjson.dumps(head)[:-1] + b',"values":['
+    for position, (_, raw) in enumerate(blocks(variable)):
+        yield (b"," if position else b"") + _values(raw, variable.attrs)
+    yield b"]}"
+
+
+def _values(raw: npt.NDArray[Any], attributes: Mapping[str, Any]) -> bytes:
+    """The unpacked values as JSON, without the brackets."""
+    if raw.dtype.kind in "OSU":
+        return orjson.dumps([None if item is None else words(item) for item in raw.ravel()])[1:-1]
+    flat = np.ascontiguousarray(unpack(raw, attributes).ravel())
+    return orjson.dumps(
+        flat.astype(flat.dtype.newbyteorder("="), copy=False), option=orjson.OPT_SERIALIZE_NUMPY
+    )[1:-1]
