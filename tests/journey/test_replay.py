@@ -1,0 +1,241 @@
+"""Real answers and real files through the harvesters: what becomes a record, what a problem, what is incomplete."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from catalog.errors import IncompleteListing
+from catalog.record import BBox, Record
+from catalog.source import Document, Source
+from harvesters import Fetch, ckan, erddap, files
+from portals import Answering, Asked, answer
+from replay import asking, reading, recorded, replaying
+
+GULF = BBox(west=105.5, south=17, east=110, north=22)
+
+
+def records(protocol: ModuleType, documents: list[Document]) -> dict[str, Record]:
+    return {document.native_id: protocol.read(document) for document in documents if not document.problem}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    with recorded("files", tmp_path_factory.mktemp("sample")) as (source, fetch):
+        return records(files, list(files.harvest(source, fetch)))
+
+
+def test_the_five_grids_of_the_sample_meet_the_gulf(sample: dict[str, Record]) -> None:
+    assert sorted(record.id for record in sample.values()) == [
+        "sample-cmems_sea_level_20190223_bien_dong",
+        "sample-coads_climatology_bien_dong",
+        "sample-etopo5_bien_dong",
+        "sample-levitus_climatology_bien_dong",
+        "sample-navy_monthly_winds_bien_dong",
+    ]
+    for record in sample.values():
+        assert record.kind == "grid"
+        assert any(GULF.intersects(box) for box in record.extent.boxes)
+        (way,) = record.distributions
+        assert (way.protocol, way.format) == ("file", "netcdf")
+        assert Path(way.address).stat().st_size == way.size
+        assert way.checksum
+
+
+def test_the_sample_is_said_as_its_files_have_it(sample: dict[str, Record]) -> None:
+    sea_level = sample["cmems_sea_level_20190223_bien_dong.nc"]
+    assert "extent-differs" in [note.code for note in sea_level.quality]  # attributes of the whole globe
+    adt = next(variable for variable in sea_level.variables if variable.name == "adt")
+    assert (adt.standard_name, adt.units, adt.shape) == ("sea_surface_height_above_geoid", "m", (1, 104, 92))
+    assert sea_level.modified == "2019-02-25T23:27:16Z"
+    assert {party.name: party.roles for party in sea_level.parties}["CLS, CNES"] == ("originator",)
+    climatology = sample["coads_climatology_bien_dong.nc"]
+    assert climatology.extent.time is not None
+    assert str(climatology.extent.time.start).startswith("0000-01-")
+    assert str(climatology.extent.time.end).startswith("0000-12-")
+    assert climatology.title.words == {"und": "coads climatology bien dong"}
+    assert "title-missing" in [note.code for note in climatology.quality]
+    depths = sample["levitus_climatology_bien_dong.nc"].extent.vertical
+    assert depths is not None
+    assert (depths.minimum, depths.maximum) == (0, 5000)
+
+
+def test_recorded_erddap_answers(tmp_path: Path) -> None:
+    with recorded("erddap", tmp_path) as (source, fetch):
+        documents = list(erddap.harvest(source, fetch))
+    found = records(erddap, documents)
+    assert sorted(found) == ["drifters", "gauge_hourly", "sst_monthly"]  # the Baltic lies outside the bbox
+    assert [document.native_id for document in documents if document.problem] == ["lost_mooring"]
+    sst = found["sst_monthly"]
+    assert sst.kind == "grid"
+    assert sst.extent.boxes == (BBox(west=0.5, south=-89.5, east=-0.5, north=89.5),)
+    assert sst.extent.boxes[0].intersects(GULF)
+    assert sst.extent.time is not None
+    assert (sst.extent.time.start, sst.extent.time.end) == ("2019-01-16T00:00:00Z", "2019-12-16T00:00:00Z")
+    assert sst.extent.resolution is not None
+    assert (sst.extent.resolution.longitude, sst.extent.resolution.latitude) == (1, 1)
+    variable = next(variable for variable in sst.variables if not variable.coordinate)
+    assert (variable.name, variable.shape) == ("sst", (12, 1, 180, 360))
+    assert sst.licence is not None
+    assert (sst.licence.spdx, sst.doi) == ("CC-BY-4.0", "10.1234/open.sea.7")
+    ways = {way.protocol: way.address.partition("/erddap/")[2] for way in sst.distributions}
+    assert (ways["griddap"], ways["wms"]) == ("griddap/sst_monthly", "wms/sst_monthly/request")
+    assert str(sst.landing_page).endswith("/erddap/griddap/sst_monthly.html")
+    gauge = found["gauge_hourly"]
+    assert gauge.kind == "timeseries"
+    assert {party.name: party.roles for party in gauge.parties}["Trần Thị Nước"] == ("principalInvestigator",)
+    drifters = found["drifters"]
+    assert drifters.extent.boxes == (BBox(west=105.2, south=-90, east=121.9, north=21.5),)
+    assert "latitude-beyond-pole" in [note.code for note in drifters.quality]
+
+
+def test_recorded_ckan_answers(tmp_path: Path) -> None:
+    with recorded("ckan", tmp_path) as (source, fetch):
+        documents = list(ckan.harvest(source, fetch))
+    found = {document.name: ckan.read(document) for document in documents}
+    assert list(found) == ["nhiet-do-ven-bo", "cruise-1998", "moorings"]  # the Alps lie outside the bbox
+    coast = found["nhiet-do-ven-bo"]
+    assert coast.title.words == {"vi": "Nhiệt độ nước ven bờ", "en": "Coastal temperature"}
+    assert coast.id == "portal-nhiet-do-ven-bo"
+    assert coast.licence is not None
+    assert (coast.licence.spdx, coast.doi) == ("CC-BY-4.0", "10.1234/open.sea.8")
+    assert coast.extent.boxes == (BBox(west=105.6, south=18.6, east=108.1, north=21.6),)
+    ways = [(way.protocol, way.format) for way in coast.distributions]
+    assert ways == [("http", "netcdf"), ("griddap", "erddap"), ("wms", "wms"), ("http", "geojson")]
+    cruise = found["cruise-1998"]
+    codes = {note.code for note in cruise.quality}
+    assert {"extent-swapped", "time-reversed", "distribution-left-out"} <= codes
+    assert cruise.extent.boxes == (BBox(west=109, south=12, east=112.5, north=20),)
+    moorings = found["moorings"]
+    assert moorings.title.words == {"en": "Moorings", "fr": "Mouillages"}
+    assert len(moorings.extent.boxes) == 3
+    assert [(p.name, p.roles) for p in moorings.parties if not p.organisation] == [
+        ("Văn Biển", ("pointOfContact", "author"))
+    ]
+    assert moorings.licence is None or moorings.licence.spdx is None
+
+
+def test_a_ckan_portal_is_asked_for_what_changed_since(tmp_path: Path) -> None:
+    asked: list[dict[str, object]] = []
+
+    def spoil(answering: Answering) -> Answering:
+        def noting(request: Asked) -> Iterator[bytes]:
+            asked.append(json.loads(request.body))
+            yield from answering(request)  # type: ignore[misc]
+
+        return noting
+
+    with recorded("ckan", tmp_path, spoil) as (source, fetch):
+        options = {"fq": "groups:vnm", "ext_bbox": True}
+        later = {"changed_since": "2024-01-01T00:00:00.5Z", "options": options, "search": "sea"}
+        list(ckan.harvest(source.model_copy(update=later), fetch))
+    assert asked[0] == {
+        "rows": 100,
+        "start": 0,
+        "sort": "id asc",
+        "q": "sea",
+        "fq": "(groups:vnm) AND (metadata_modified:[2024-01-01T00:00:00Z TO *])",
+        "extras": {"ext_bbox": "99.0,-1.0,122.0,25.0"},
+    }
+    assert [question["start"] for question in asked] == [0, 2]
+
+
+def test_envidat_gave_two_of_858_and_says_so(shared_real: Path, tmp_path: Path) -> None:
+    body = (shared_real / "responses/ckan_envidat/package_search.json").read_bytes()
+    source = Source(id="envidat", protocol="ckan", url="https://www.envidat.ch")
+    documents: list[Document] = []
+    with (
+        asking(source, lambda _: [answer(body)], tmp_path) as (near, fetch),
+        pytest.raises(IncompleteListing, match="counts 858 datasets and gave 2"),
+    ):
+        documents.extend(ckan.harvest(near, fetch))  # extend keeps what came before the error
+    for record in records(ckan, documents).values():
+        assert record.licence is not None
+        assert record.licence.spdx == "CC-BY-4.0"
+        assert record.extent.boxes
+        assert len(record.parties) > 2
+    assert len(documents) == 2
+
+
+def test_ifremer_without_all_datasets_is_listed_by_its_info_page(shared_real: Path, tmp_path: Path) -> None:
+    source = Source(id="ifremer", protocol="erddap", url="https://erddap.ifremer.fr/erddap")
+    with asking(source, replaying(shared_real / "responses/erddap_argo"), tmp_path) as (near, fetch):
+        documents = list(erddap.harvest(near, fetch))
+    found = records(erddap, documents)
+    assert len(documents) == 53  # 54 rows, one of them the list itself
+    assert sorted(found) == ["ArgoFloats", "ArgoFloats-reference", "ArgoFloats-synthetic-BGC"]
+    floats = found["ArgoFloats"]
+    assert floats.kind == "trajectory"
+    assert floats.extent.boxes == (BBox(west=-179.9998, south=-90, east=180, north=89.97058333333334),)
+    assert "latitude-beyond-pole" in [note.code for note in floats.quality]
+    assert "sea_water_temperature" in {variable.standard_name for variable in floats.variables}
+
+
+def test_an_info_table_of_the_ioos_sensors(shared_real: Path) -> None:
+    info = json.loads((shared_real / "responses/erddap_other/tabledap_metadata.json").read_bytes())
+    content = json.dumps({"base": "https://erddap.sensors.ioos.us/erddap", "listing": {}, "info": info})
+    well = erddap.read(Document(source="ioos", native_id="well", content=content.encode()))
+    assert well.kind == "timeseries"
+    assert well.extent.boxes == (BBox(west=-103.43675, south=44.2999722, east=-103.43675, north=44.2999722),)
+    assert {"creator", "contributor"} & {role for party in well.parties for role in party.roles}
+
+
+def test_every_real_file_is_a_record_or_has_a_reason(shared_real: Path, tmp_path: Path) -> None:
+    folder = shared_real / "files"
+    source = Source(id="real", protocol="files", url=str(folder))
+    with reading(source, tmp_path) as fetch:
+        documents = list(files.harvest(source, fetch))
+    count = Counter("problem" if document.problem else "record" for document in documents)
+    assert count["record"] == len(records(files, documents)) > 40
+    named = {path.relative_to(folder).as_posix() for path in folder.rglob("*.nc") if path.is_file()}
+    assert named <= {document.native_id for document in documents}
+    assert {d.native_id for d in documents if d.problem} >= {
+        "broken/sst30e_classic_truncated_50pct.nc",
+        "broken/sst30e_header_only_200B.nc",
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of oddly named, empty, lying, linked and secret files."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    (inside / "deep").mkdir(parents=True)
+    outside.mkdir()
+    for place in (outside / "secret.nc", inside / "empty.nc", inside / "note.md", inside / "zip.zip"):
+        place.write_bytes(b"")
+    (inside / "text.nc4").write_text("this is text")
+    (inside / "noending").write_bytes(b"CDF\x01" + bytes(4))
+    (inside / "deep" / "b.zarr").mkdir()
+    (inside / "deep" / "b.zarr" / ".zgroup").write_text("{}")
+    (inside / "deep" / "b.zarr" / "inner.nc").write_bytes(b"")
+    (inside / "link.nc").symlink_to(outside / "secret.nc")
+    (inside / "loop").symlink_to(inside)
+    (inside / "away").symlink_to(outside)
+    (inside / "inner.nc").symlink_to(inside / "empty.nc")
+    return inside
+
+
+class Unread:
+    """A door that tells which files it was asked for."""
+
+    def header(self, path: Path) -> bytes:
+        return b"{}" if path.exists() else b""
+
+
+def test_a_folder_is_listed_whole_and_never_left(folder: Path) -> None:
+    source = Source(id="s", protocol="files", url=folder.as_uri())
+    door: Fetch = Unread()  # type: ignore[assignment]
+    listed = [document.native_id for document in files.harvest(source, door)]
+    assert listed == ["deep/b.zarr", "empty.nc", "inner.nc", "noending", "text.nc4"]
+    chosen = source.model_copy(update={"options": {"include": "*.nc*", "exclude": ["inner*"]}})
+    assert [document.native_id for document in files.harvest(chosen, door)] == ["empty.nc", "text.nc4"]
+
+
+def test_what_only_pretends_to_be_data_has_a_reason(folder: Path, tmp_path: Path) -> None:
+    source = Source(id="s", protocol="files", url=str(folder))
+    with reading(source, tmp_path / "home") as fetch:
+        problems = {document.native_id: document.problem for document in files.harvest(source, fetch)}
+    assert all(problems[name] for name in ("empty.nc", "inner.nc", "noending", "text.nc4"))
