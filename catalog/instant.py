@@ -13,27 +13,32 @@ from pydantic import AfterValidator
 
 from catalog.errors import BadRequest
 
-CANONICAL = re.compile(r"[+-]?\d{4,7}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+CANONICAL = re.compile(r"[+-]?\d{4,7}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 _LIBERAL = re.compile(
     r"(?P<year>[+-]?\d{4,7})(?:-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2})"
     r"(?:[T ](?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>\.\d+)?)?)?"
     r"\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?)?)?",
+    re.ASCII,
 )
 _MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _OPEN = {"", ".."}
+_PARTS = ("year", "month", "day", "hour", "minute", "second")
 _FARTHEST = 999_999 * 365.2425 * 86_400
+
+
+def _length(year: int, month: int) -> int:
+    """Days of a month in the proleptic Gregorian calendar."""
+    if month == 2 and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)):  # noqa: PLR2004
+        return 28
+    return _MONTH_DAYS[month - 1]
 
 
 def _days(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the proleptic Gregorian calendar, year 0 included.
 
-    A day that a month lacks there (30 February of a 360-day calendar) counts as the month's last day, so that the
-    order of instants is kept.
+    A day that a month lacks there (30 February of a 360-day calendar) counts as the month's last day.
     """
-    last = _MONTH_DAYS[month - 1]
-    if month == 2 and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)):  # noqa: PLR2004
-        last = 28
-    day = min(day, last)
+    day = min(day, _length(year, month))
     shifted = year - (month <= 2)  # noqa: PLR2004 - the year starts in March here, so leap days come last
     era = shifted // 400
     of_era = shifted - era * 400
@@ -42,13 +47,20 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def seconds(instant: str) -> float:
-    """Return the seconds since 1970-01-01T00:00:00Z of a canonical instant (negative before it)."""
+    """Return the seconds since 1970-01-01T00:00:00Z of a canonical instant (negative before it).
+
+    Every time of a day that the month lacks in the Gregorian calendar counts as the month's last moment, so that the
+    order of instants of other calendars is kept.
+    """
     match = _LIBERAL.fullmatch(instant)
     if match is None:
         raise BadRequest(f"{instant!r} is not an instant", hint="write 2019-02-23T00:00:00Z")
-    number = {key: int(match[key] or 0) for key in ("year", "hour", "minute", "second")}
-    days = _days(number["year"], int(match["month"] or 1), int(match["day"] or 1))
-    clock = number["hour"] * 3600 + number["minute"] * 60 + number["second"]
+    year, month, day, hour, minute, second = (int(match[name] or 0) for name in _PARTS)
+    month, day = month or 1, day or 1
+    days = _days(year, month, day)
+    if day > _length(year, month):
+        return days * 86400.0 + 86399.999999
+    clock = hour * 3600 + minute * 60 + second
     return days * 86400.0 + clock + float(match["fraction"] or 0) - _offset(match["zone"])
 
 
@@ -89,6 +101,20 @@ def _year(year: int) -> str:
     return f"{year:04}" if 0 <= year <= 9999 else f"{year:+05}"  # noqa: PLR2004
 
 
+def _exists(match: re.Match[str]) -> bool:
+    """Tell whether there is such a time: 24:00:00 and a leap second are, a 30 February is in some calendars."""
+    parts = {name: int(match[name]) for name in _PARTS if match[name]}
+    clock = (parts.get("hour", 0), parts.get("minute", 0), parts.get("second", 0))
+    return (
+        1 <= parts.get("month", 1) <= 12  # noqa: PLR2004
+        and 1 <= parts.get("day", 1) <= 31  # noqa: PLR2004
+        and (clock[0] < 24 or clock == (24, 0, 0))  # noqa: PLR2004
+        and clock[1] < 60  # noqa: PLR2004
+        and clock[2] <= 60  # noqa: PLR2004
+        and abs(_offset(match["zone"])) < 86400  # noqa: PLR2004
+    )
+
+
 def canonical(text: str, *, end: bool = False) -> str:
     """Return the canonical form of a liberally written instant.
 
@@ -100,17 +126,12 @@ def canonical(text: str, *, end: bool = False) -> str:
         BadRequest: The text is no instant.
     """
     match = _LIBERAL.fullmatch(text.strip())
-    month, day = (int(match[k]) if match and match[k] else 0 for k in ("month", "day"))
-    if match is None or month > 12 or day > 31:  # noqa: PLR2004
+    if match is None or not _exists(match):
         raise BadRequest(f"{text[:60]!r} is not a time", hint="write 2019-02-23 or 2019-02-23T06:00:00Z")
-    hour, minute, second = (int(match[k] or 0) for k in ("hour", "minute", "second"))
-    if hour > 24 or minute > 59 or second > 60 or (month == 0 and match["month"]):  # noqa: PLR2004
-        raise BadRequest(f"{text[:60]!r} is not a time", hint="write 2019-02-23 or 2019-02-23T06:00:00Z")
-    year = int(match["year"])
+    year, month, day, hour, minute, second = (int(match[name] or 0) for name in _PARTS)
     if end and match["hour"] is None:
         month = month or 12
-        last = min(_MONTH_DAYS[month - 1], _days(year + month // 12, month % 12 + 1, 1) - _days(year, month, 1))
-        return f"{_year(year)}-{month:02}-{day or last:02}T23:59:59.999999Z"
+        return f"{_year(year)}-{month:02}-{day or _length(year, month):02}T23:59:59.999999Z"
     fraction = (match["fraction"] or "")[:7].rstrip("0").rstrip(".")
     if match["zone"] in {None, "Z", "UTC"} and hour < 24 and second < 60:  # noqa: PLR2004
         stamp = f"{hour:02}:{minute:02}:{second:02}{fraction}Z"
@@ -133,7 +154,9 @@ def interval(text: str) -> tuple[str | None, str | None]:
     start = None if first.strip() in _OPEN else canonical(first)
     stop = None if last.strip() in _OPEN else canonical(last, end=True)
     if start is None and stop is None and text.strip() not in {"../..", "/", "../", "/.."}:
-        raise BadRequest(f"{text[:60]!r} is not a time", hint="write time=2019-01-01/2019-12-31; .. is an open end")
+        raise BadRequest(
+            f"{text[:60]!r} is not a time", hint="write time=2019-01-01/2019-12-31; .. is an open end"
+        )
     if start is not None and stop is not None and seconds(start) > seconds(stop):
         raise BadRequest(f"the time range {text[:80]!r} ends before it starts", hint="write time=first/last")
     return start, stop
@@ -151,4 +174,4 @@ Instant = Annotated[str, AfterValidator(_is_canonical)]
 
 def now() -> str:
     """Return the present moment as a canonical instant, to the microsecond, UTC."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return canonical(datetime.now(UTC).isoformat())

@@ -91,7 +91,8 @@ def parse(parameters: Mapping[str, str]) -> Query:
     fields: dict[str, object] = {}
     for name, value in parameters.items():
         if name not in Query.model_fields:
-            raise BadRequest(f"there is no parameter {name[:60]!r}", hint="parameters: " + ", ".join(Query.model_fields))
+            known = ", ".join(Query.model_fields)
+            raise BadRequest(f"there is no parameter {name[:60]!r}", hint=f"parameters: {known}")
         if value == "":
             continue
         fields[name] = read_bbox(value) if name == "bbox" else interval(value) if name == "time" else value

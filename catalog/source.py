@@ -65,7 +65,9 @@ def read_sources(path: Path) -> tuple[Source, ...]:
         try:
             entry = Source(**{k: v for k, v in table.items() if k in _FIELDS}, options=options)
         except (ValidationError, TypeError, ValueError) as error:
-            raise BadSource(f"a source of {path.name} is wrong: {error}", hint="see docs/reference/sources.md") from error
+            raise BadSource(
+                f"a source of {path.name} is wrong: {error}", hint="see docs/reference/sources.md"
+            ) from error
         if entry.id in sources:
             raise BadSource(f"two sources of {path.name} have the id {entry.id!r}")
         if entry.protocol == "files" and "://" not in entry.url:

@@ -161,6 +161,9 @@ def _concept(name: str, standard_name: str | None, title: Text | None) -> Concep
         if _NOT_THE_QUANTITY.intersection(said):
             return None
     titles = [tokens(words) for words in title.words.values()] if title else []
+    for words in titles:
+        if words in _names():
+            return _names()[words]
     if any(_NOT_THE_QUANTITY.intersection(words) for words in (*titles, tokens(name))):
         return None
     for words in titles:
