@@ -1,7 +1,5 @@
 """The runner over real HTTP and both stores: FAULTS rows 3, 4, 5, 6, 7 and 13."""
 
-import json
-import subprocess
 import sys
 import threading
 import time
@@ -17,8 +15,9 @@ import paged
 import portals
 from catalog.errors import BadSource, LeaseHeld, LeaseLost, NotFound, Withdrawn
 from catalog.instant import now, seconds
+from catalog.record import Record
 from catalog.search import Query
-from catalog.source import Source, slug
+from catalog.source import Document, Source, slug
 from catalog.stores import Run, Store, memory, records, sqlite
 from harvesters._run import harvest_all, harvest_source, protocols
 from portals import FAULTS, Piece, answer, listing, portal
@@ -45,6 +44,9 @@ class Shop:
         self.home, self.store = home, store
         self.answering = listing(lambda: self.names, size=size, spoil=self._spoil)
         self.url = ""
+
+    def _spoil(self, start: int, whole: bytes) -> object:
+        return self.spoil(start, whole)
 
     def harvest(
         self, *, known: Mapping[str, object] = paged.KNOWN, dry_run: bool = False, **limits: object
@@ -82,6 +84,16 @@ def test_a_harvest_keeps_what_it_reads_and_says_so(shop: Shop) -> None:
     shop.names[0] = "d0000"
     second = shop.harvest()
     assert (second.counts.new, second.counts.changed, second.counts.unchanged) == (0, 0, 25)
+
+
+def test_a_record_carries_the_id_of_its_document(shop: Shop) -> None:
+    def read(document: Document) -> Record:
+        return paged.read(document).model_copy(update={"id": "portal-another"})
+
+    shop.names = numbered(3)
+    run = shop.harvest(known={"paged": SimpleNamespace(harvest=paged.harvest, read=read)})
+    assert (run.state, run.counts.quarantined) == ("complete", 3)
+    assert "does not carry the id" in run.quarantine[0].reason
 
 
 def test_a_rehearsal_writes_nothing(shop: Shop) -> None:
@@ -391,6 +403,33 @@ def test_a_page_that_breaks_again_is_not_carried_on_for_ever(store: Store, tmp_p
         assert firsts == ["0", "20", "0", "0"]
 
 
+def test_a_listing_carried_on_and_killed_misses_nothing(store: Store, tmp_path: Path) -> None:
+    """The run that is taken up began in the middle: what was seen only before it is listed, not missed."""
+    shop = Shop(tmp_path, store)
+
+    def harvest(source: Source, fetch: object) -> Iterator[object]:
+        for document in paged.harvest(source, fetch):
+            if document.native_id == "d0035":
+                raise LeaseLost("the process dies here: its run stays as it is")
+            yield document
+
+    with portal(shop.answering) as running:
+        shop.url = running.url
+        shop.names = numbered(50)
+        shop.harvest()
+        shop.spoil = lambda start, _whole: [answer(b"", 404)] if start == 30 else None
+        assert shop.harvest().state == "incomplete"
+        shop.spoil = lambda _start, _whole: None
+        with pytest.raises(LeaseLost):
+            shop.harvest(
+                known={"paged": SimpleNamespace(harvest=harvest, read=paged.read)}, lease_seconds=0.2
+            )
+        time.sleep(0.3)
+        run = shop.harvest(missed_runs=1, shrink_hold=1.0)
+    assert (run.id, run.state, run.seen, run.missing) == (3, "complete", 50, 0)
+    assert len(shop.kept()) == 50
+
+
 # --- increments
 
 
@@ -432,14 +471,3 @@ def test_an_interrupted_harvest_gives_its_lease_back(shop: Shop) -> None:
         shop.harvest(known={"paged": SimpleNamespace(harvest=harvest, read=paged.read)})
     assert shop.store.runs()[0].state == "incomplete"
     assert shop.harvest().state == "complete"
-
-
-def test_the_protocol_runs_as_a_process(tmp_path: Path) -> None:
-    with portal(listing(lambda: numbered(3))) as running:
-        command = [sys.executable, paged.__file__, running.url, str(tmp_path), "5"]
-        done = subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=60)
-    assert json.loads(done.stdout)["seen"] == 3
-
-
-def environment() -> dict[str, str]:
-    return {"PYTHONPATH": ":".join(path for path in sys.path if path)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from catalog.addresses import is_public, session
 from catalog.errors import AddressRefused, LimitExceeded
-from portals import Portal, answer, portal, silent
+from portals import Portal, answer, endless, portal, silent
 
 LIMITS = {"stall_seconds": 1.0, "user_agent": "bienmo/test", "seconds": 2.0}
 
@@ -205,6 +205,15 @@ def test_a_stall_before_the_first_word_ends_in_time() -> None:
         with pytest.raises((requests.RequestException, LimitExceeded)):
             door.get(mute.url, timeout=0.5)
     assert time.monotonic() - begun < 2
+
+
+def test_a_streaming_caller_gets_no_more_than_the_limit() -> None:
+    with (
+        portal(endless) as flood,
+        session(("127.0.0.1",), **LIMITS, max_bytes=2_000_000) as door,
+        pytest.raises(LimitExceeded, match="2,000,000 bytes"),
+    ):
+        sum(map(len, door.get(flood.url, stream=True).iter_content(65_536)))
 
 
 V4 = st.ip_addresses(v=4)
