@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from catalog.__main__ import _built_in, configured
@@ -20,11 +21,21 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def opened(home: Path) -> Catalog:
+    settings = Settings(home=home, sources=_built_in())
+    return open_catalog(settings, configured(settings))
+
+
 @pytest.fixture(scope="session")
 def catalog(sample_home: Path) -> Iterator[Catalog]:
-    settings = Settings(home=sample_home, sources=_built_in())
-    with open_catalog(settings, configured(settings)) as opened:
-        yield opened
+    with opened(sample_home) as whole:
+        yield whole
+
+
+@pytest.fixture
+def own_app(sample_home: Path) -> FastAPI:
+    """An application that a test may start and shut down; it closes its own catalog."""
+    return create_app(opened(sample_home))
 
 
 @pytest.fixture(scope="session")
