@@ -102,7 +102,8 @@ def parse(parameters: Mapping[str, str]) -> Query:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         raise BadRequest(
-            f"{name}={str(parameters.get(name, ''))[:80]!r} cannot be read: {first['msg']}", hint=_HINTS.get(name, "")
+            f"{name}={str(parameters.get(name, ''))[:80]!r} cannot be read: {first['msg']}",
+            hint=_HINTS.get(name, ""),
         ) from error
 
 

@@ -14,31 +14,51 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BIENMO_", frozen=True, extra="ignore")
 
-    home: Path = Field(default=Path("~/.local/share/bienmo"), description="data home: the catalog's database and caches")
+    home: Path = Field(
+        default=Path("~/.local/share/bienmo"), description="data home: the catalog's database and caches"
+    )
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="comma-separated hosts on private addresses that may be reached",
     )  # fmt: skip
-    sources: Path | None = Field(default=None, description="the sources.toml in use; else HOME/sources.toml, else the built-in")
-    readers: int = Field(default=2, ge=1, le=64, description="processes that read data, for each server process")
+    sources: Path | None = Field(
+        default=None, description="the sources.toml in use; else HOME/sources.toml, else the built-in"
+    )
+    readers: int = Field(
+        default=2, ge=1, le=64, description="processes that read data, for each server process"
+    )
     queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait for a reader")
     read_seconds: float = Field(default=60, gt=0, description="longest reading of one request")
-    read_memory: int = Field(default=2_000 * MEGABYTE, gt=0, description="address space of a reader beyond its start, bytes")
+    read_memory: int = Field(
+        default=2_000 * MEGABYTE, gt=0, description="address space of a reader beyond its start, bytes"
+    )
     max_result_bytes: int = Field(default=500 * MEGABYTE, gt=0, description="largest decoded subset, bytes")
     max_decoded_bytes: int = Field(
         default=2_000 * MEGABYTE, gt=0, description="most bytes of chunks inflated for one subset"
     )
-    fetch_seconds: float = Field(default=60, gt=0, description="longest fetch of one address, redirects included")
+    fetch_seconds: float = Field(
+        default=60, gt=0, description="longest fetch of one address, redirects included"
+    )
     fetch_stall_seconds: float = Field(default=15, gt=0, description="longest silence of a source")
-    fetch_bytes: int = Field(default=50 * MEGABYTE, gt=0, description="largest answer of a source, inflated, bytes")
+    fetch_bytes: int = Field(
+        default=50 * MEGABYTE, gt=0, description="largest answer of a source, inflated, bytes"
+    )
     fetch_tries: int = Field(default=5, ge=1, le=10, description="tries of one address")
-    retry_after_seconds: float = Field(default=600, ge=0, description="longest Retry-After that is waited for")
+    retry_after_seconds: float = Field(
+        default=600, ge=0, description="longest Retry-After that is waited for"
+    )
     user_agent: str = Field(
         default="bienmo/0.1 (marine open-data catalog; +https://bienmo.example/)",
         description="who asks: put a contact address of the operator here",
     )
-    shrink_hold: float = Field(default=0.2, ge=0, le=1, description="share of a source that may go missing unheld")
-    missed_runs: int = Field(default=3, ge=1, description="complete runs that miss a record before it is withdrawn")
-    lease_seconds: float = Field(default=60, gt=0, description="life of a harvest's lease between two signs of life")
+    shrink_hold: float = Field(
+        default=0.2, ge=0, le=1, description="share of a source that may go missing unheld"
+    )
+    missed_runs: int = Field(
+        default=3, ge=1, description="complete runs that miss a record before it is withdrawn"
+    )
+    lease_seconds: float = Field(
+        default=60, gt=0, description="life of a harvest's lease between two signs of life"
+    )
 
     @field_validator("allow_hosts", mode="before")
     @classmethod
