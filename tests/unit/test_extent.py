@@ -55,7 +55,7 @@ def test_a_legal_box_is_never_missed(
 ) -> None:
     """Every point of a box is in what is read of it, whichever way its longitudes are written."""
     north, east = min(south + height, 90.0), west + width
-    if wrapped and east > 180:
+    if wrapped and east > 180 and width < 359.9:  # a whole circle, wrapped, would be a station
         east -= 360
     made, _ = box(west + turn, south, east + turn, north)
     assert made is not None
