@@ -292,6 +292,32 @@ def test_paging_loses_and_repeats_nothing(kind: str) -> None:
 
 
 @every_store
+def test_a_phrase_does_not_cross_texts_and_is_no_bag_of_words(kind: str) -> None:
+    made = [entry("a", "sea level", keywords=(Text.of("rise"), Text.of("of tides"))), entry("b", "level sea")]
+    with opened(kind) as store:
+        store.put(made)
+        for words in ('"sea level"', '"level sea"', '"level rise"', '"rise of"', '"of tides" "sea level"'):
+            check(store, [one.record for one in made if one.record], Query(q=words))
+
+
+@every_store
+def test_what_changes_is_found_by_what_it_is_now(kind: str) -> None:
+    before = [entry("a", "wind", kind="grid"), entry("b", "wind", kind="grid")]
+    after = [entry("a", "wave", kind="mesh", variables=(Variable(name="hs"),)), before[1]]
+    with opened(kind) as store:
+        for made in (before, after, before):
+            store.put(made)
+            for query in (
+                Query(),
+                Query(q="wind"),
+                Query(kind="grid"),
+                Query(variable="hs"),
+                Query(theme="waves"),
+            ):
+                check(store, [one.record for one in made if one.record], query)
+
+
+@every_store
 def test_order_and_ties_by_id(kind: str) -> None:
     made = [
         entry(name, title)
