@@ -11,10 +11,10 @@ PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-slow check format bench clean
+.PHONY: help demo install test test-slow test-browser check format bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## harvest the built-in sample and serve it (HOST, PORT)
 	@$(BIN)/bienmo demo --host $(HOST) --port $(PORT)
@@ -26,6 +26,9 @@ test: $(VENV)/installed-test ## run the tests (ARGS="-k subset" for some of them
 
 test-slow: $(VENV)/installed-test ## run the long fuzzing, load and kill tests
 	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m slow $(ARGS)
+
+test-browser: $(VENV)/installed-browser ## walk the pages in Chromium (needs chromium and chromium-driver)
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: $(VENV)/installed-check ## lint, formatting, types and import rules
 	@$(BIN)/ruff check
@@ -62,6 +65,11 @@ $(VENV)/installed-test: $(BIN)/python $(NEEDED)
 	@echo "installing into $(VENV) with the test tools ..."
 	@$(INSTALL) '.[test]'
 	@touch $(VENV)/installed $@
+
+$(VENV)/installed-browser: $(BIN)/python $(NEEDED)
+	@echo "installing into $(VENV) with the test tools and Selenium ..."
+	@$(INSTALL) '.[test,browser]'
+	@touch $(VENV)/installed $(VENV)/installed-test $@
 
 $(VENV)/installed-check: $(BIN)/python $(NEEDED)
 	@echo "installing into $(VENV) with the checking tools ..."
