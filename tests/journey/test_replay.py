@@ -5,14 +5,18 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 
 from catalog.errors import IncompleteListing
 from catalog.record import BBox, Record
+from catalog.settings import Settings
 from catalog.source import Document, Source
+from catalog.stores.memory import open_store
 from harvesters import Fetch, ckan, erddap, files
-from portals import Answering, Asked, answer
+from harvesters._run import harvest_source
+from portals import Answering, Asked, answer, portal
 from replay import asking, reading, recorded, replaying
 
 GULF = BBox(west=105.5, south=17, east=110, north=22)
@@ -239,3 +243,29 @@ def test_what_only_pretends_to_be_data_has_a_reason(folder: Path, tmp_path: Path
     with reading(source, tmp_path / "home") as fetch:
         problems = {document.native_id: document.problem for document in files.harvest(source, fetch)}
     assert all(problems[name] for name in ("empty.nc", "inner.nc", "noending", "text.nc4"))
+
+
+def test_recorded_portals_through_the_runner(shared_real: Path, tmp_path: Path) -> None:
+    """Whole runs into a store: an incomplete listing keeps its records, and what cannot be had is named."""
+    body = (shared_real / "responses/ckan_envidat/package_search.json").read_bytes()
+    replays: list[tuple[Source, Answering]] = [
+        (Source(id="envidat", protocol="ckan", url="https://www.envidat.ch"), lambda _: [answer(body)]),
+        (
+            Source(id="ifremer", protocol="erddap", url="https://erddap.ifremer.fr/erddap"),
+            replaying(shared_real / "responses/erddap_argo"),
+        ),
+    ]
+    store = open_store(tmp_path)
+    settings = Settings(home=tmp_path, allow_hosts=("127.0.0.1",), fetch_tries=1)
+    runs = {}
+    for source, answering in replays:
+        with portal(answering) as running:
+            near = source.model_copy(update={"url": running.url + urlsplit(source.url).path})
+            runs[source.id] = harvest_source(near, store, settings, workers=None)
+    envidat, ifremer = runs["envidat"], runs["ifremer"]
+    assert (envidat.state, envidat.seen, envidat.counts.new) == ("incomplete", 2, 2)
+    assert (ifremer.state, ifremer.seen) == ("complete", 53)
+    assert (ifremer.counts.new, ifremer.counts.quarantined) == (3, 50)
+    assert all(line.reason for line in ifremer.quarantine)
+    assert store.sources() == {"envidat": 2, "ifremer": 3}
+    store.close()
