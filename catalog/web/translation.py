@@ -68,7 +68,7 @@ class Translation:
         return text if usual else f"{text} ({self('time.calendar', name=time.calendar)})"
 
     def box(self, box: BBox) -> str:
-        """Write a box as two ranges of degrees, with the letters of the four winds."""
+        """Write a box as two ranges of degrees, with the names of the four winds."""
         longitudes = f"{self.longitude(box.west)} – {self.longitude(box.east)}"
         return f"{longitudes}; {self.latitude(box.south)} – {self.latitude(box.north)}"
 

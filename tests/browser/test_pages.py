@@ -93,20 +93,31 @@ def _dialog(browser: Any) -> str | None:
         return None
 
 
+def _follow(browser: Any, element: Any) -> None:
+    """Click, and wait until another page is there."""
+    from selenium.webdriver.support import expected_conditions, wait  # noqa: PLC0415 - Selenium may be missing
+
+    before = browser.find_element("tag name", "html")
+    element.click()
+    waiting = wait.WebDriverWait(browser, READY_SECONDS)
+    waiting.until(expected_conditions.staleness_of(before))
+    waiting.until(lambda _: browser.execute_script("return document.readyState") == "complete")
+
+
 def test_a_planner_searches_chooses_and_opens_a_dataset(browser: Any, site: str) -> None:
     browser.get(site)
     assert browser.find_element("tag name", "html").get_attribute("lang") == "vi"
     browser.find_element("name", "q").send_keys("mực nước")
-    browser.find_element("css selector", "form[role=search] button").click()
+    _follow(browser, browser.find_element("css selector", "form[role=search] button"))
     assert "Số bộ dữ liệu tìm thấy: 1" in browser.find_element("tag name", "main").text
 
-    browser.find_element("partial link text", "Chuỗi thời gian").click()
+    _follow(browser, browser.find_element("partial link text", "Chuỗi thời gian"))
     assert "kind=timeseries" in browser.current_url
-    browser.find_element("link text", "English").click()
+    _follow(browser, browser.find_element("link text", "English"))
     assert "Datasets found: 1" in browser.find_element("tag name", "main").text
     assert browser.find_element("name", "q").get_attribute("value") == "mực nước"
 
-    browser.find_element("link text", "Mực nước biển").click()
+    _follow(browser, browser.find_element("link text", "Mực nước biển"))
     assert browser.find_element("tag name", "h1").text == "Mực nước biển"
     assert browser.find_element("css selector", "svg.map").size["width"] > 300
     assert _complaints(browser) == []
@@ -135,7 +146,7 @@ def test_a_try_it_form_asks_the_api(browser: Any, site: str) -> None:
     field = form.find_element("name", "record_id")
     field.clear()
     field.send_keys("sample-nhiet-do")
-    form.find_element("tag name", "button").click()
+    _follow(browser, form.find_element("tag name", "button"))
     assert browser.current_url == f"{site}/api/datasets/sample-nhiet-do"
 
 

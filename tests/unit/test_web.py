@@ -347,8 +347,11 @@ def test_times_are_written_as_readers_write_them() -> None:
         == "until 2019-02-23 (noleap calendar)"
     )
     assert vi.period(None) == ""
-    assert vi.box(BBox(west=105.5, south=-17, east=-110, north=22)) == "105,5°Đ – 110°T; 17°N – 22°B"
-    assert (vi.longitude(190), vi.longitude(180), en.latitude(0)) == ("170°T", "180°", "0°")
+    assert (
+        vi.box(BBox(west=105.5, south=-17, east=-110, north=22))
+        == "105,5° Đông – 110° Tây; 17° Nam – 22° Bắc"
+    )
+    assert (vi.longitude(190), vi.longitude(180), en.latitude(0)) == ("170° Tây", "180°", "0°")
 
 
 # --- the map
