@@ -1,7 +1,7 @@
 """The times of a time axis, in the data's own calendar (CF conventions §4.4; year 0 included).
 
-Numbers such as `hours since 0000-01-01` become canonical instants (`catalog.instant`) and the float64
-seconds that order them. Months and years have no fixed length outside the 360-day calendar and are not
+Numbers such as `hours since 0000-01-01` become canonical instants (`catalog.instant`) and the whole
+numbers that order them. Months and years have no fixed length outside the 360-day calendar and are not
 decoded.
 """
 
@@ -16,7 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.errors import CatalogError, DataUnreadable
-from catalog.instant import canonical, seconds
+from catalog.instant import canonical
+
+NEVER = int(np.iinfo(np.int64).min) + 1
+"""The position of a missing time, before all others."""
 
 _SINCE = re.compile(r"\s*([A-Za-z]+)\s+since\s+(\S.*?)\s*", re.IGNORECASE)
 _MICROSECONDS = {
@@ -105,14 +108,16 @@ class Clock:
         rest = iter(texts)
         return [next(rest) if there else "" for there in known.tolist()]
 
-    def seconds(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the numbers that order instants (`catalog.instant.seconds`), NaN for NaN. Raises as `instants`."""
+    def positions(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return the positions (see `position`) of times; `NEVER` for NaN. Raises as `instants`."""
         times = self.datetimes(values)
-        if times is not None:
-            counted = times.astype(np.int64) / 1e6
-            counted[np.isnat(times)] = np.nan
-            return np.asarray(counted, np.float64)
-        return np.array([seconds(text) if text else np.nan for text in self.instants(values)], np.float64)
+        if times is None:
+            found = [position(text) if text else NEVER for text in self.instants(values)]
+            return np.array([min(max(place, NEVER), -NEVER) for place in found], np.int64)
+        months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
+        day = (months.astype(np.int64) + 1970 * 12) * 31 + (days - months.astype(days.dtype)).astype(np.int64)
+        places = day * _MICROSECONDS["day"] + (times - days).astype(np.int64)
+        return np.where(np.isnat(times), NEVER, places)
 
     def _dates(self, values: npt.NDArray[np.float64]) -> list[Any]:
         year_zero = re.match(r"[+-]?0+-", self.reference) is not None or self.reference.startswith("-")
@@ -131,6 +136,20 @@ class Clock:
             ) from error
         found: list[Any] = np.atleast_1d(dates).tolist()
         return found
+
+
+def position(instant: str) -> int:
+    """Return the microseconds that order canonical instants of any one calendar, as if each month had 31 days."""
+    sign = -1 if instant.startswith("-") else 1
+    year, month, day, clock = re.split("[-T]", instant.lstrip("+-"), maxsplit=3)
+    hour, minute, second = clock.removesuffix("Z").split(":")
+    whole, _, fraction = second.partition(".")
+    days = (sign * int(year) * 12 + int(month) - 1) * 31 + int(day) - 1
+    return (
+        ((days * 24 + int(hour)) * 60 + int(minute)) * 60_000_000
+        + int(whole) * 1_000_000
+        + int(f"{fraction:0<6}")
+    )
 
 
 def _plain(reference: str) -> str:

@@ -22,6 +22,7 @@ import resource
 import signal
 import socket
 import struct
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +32,7 @@ from catalog.errors import CatalogError, DataUnreadable, TooLarge
 HEADER = struct.Struct("!c?Q")
 PRELOAD = ("netCDF4", "h5py", "xarray", "zarr", "pyarrow.csv", "pyarrow.parquet", "orjson", "cftime")
 _PR_SET_PDEATHSIG = 1
+_MOST_NAMES = 1 << 16
 _GRACE_SECONDS = 1.0
 _SPENT_SHARE = 4
 
@@ -39,17 +41,14 @@ def main(control_fd: int) -> None:
     """Serve requests for workers until the control socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for name in PRELOAD:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    _import(PRELOAD)
     control = socket.socket(fileno=control_fd)
     nursery = os.getpid()
     while True:
-        _, fds, _, _ = socket.recv_fds(control, 1, 1)
+        modules, fds, _, _ = socket.recv_fds(control, _MOST_NAMES, 1)
         if not fds:
             return
+        _import(modules.decode().split())
         pid = os.fork()
         if pid == 0:
             control.close()
@@ -58,6 +57,17 @@ def main(control_fd: int) -> None:
         socket.send_fds(control, [b"w"], [handle])
         os.close(handle)
         os.close(fds[0])
+
+
+def _import(names: Iterable[str]) -> None:
+    """Import what workers will need, so that each has it from its birth; what cannot be imported fails there."""
+    new = [name for name in names if name not in sys.modules]
+    for name in new:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    if new:
+        gc.collect()
+        gc.freeze()
 
 
 def _live(fd: int, nursery: int) -> None:

@@ -10,10 +10,10 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
+from catalog.data.clock import NEVER, position
 from catalog.data.coverage import cover, spacing
 from catalog.data.cuts import Cut
 from catalog.errors import BadRequest, DataUnreadable, NotSubsettable, OutsideDomain
-from catalog.instant import seconds
 from catalog.record import BBox
 
 Picks = Mapping[str, npt.NDArray[np.intp]]
@@ -107,14 +107,14 @@ def _in_time(dataset: xr.Dataset, axes: Axes, time: tuple[str | None, str | None
     if axes.time is None:
         raise NotSubsettable("the data have no time axis", hint="ask without time")
     try:
-        instants = ax.clock(dataset, axes.time).seconds(ax.values(dataset[axes.time].variable))
+        places = ax.clock(dataset, axes.time).positions(ax.values(dataset[axes.time].variable))
     except DataUnreadable as error:
         raise NotSubsettable(
             f"the time axis cannot be cut by: {error.message}", hint="ask without time"
         ) from error
-    first = seconds(time[0]) if time[0] else -np.inf
-    last = seconds(time[1]) if time[1] else np.inf
-    yield _Condition(axes.time, "time", (instants >= first) & (instants <= last))
+    first = position(time[0]) if time[0] else NEVER + 1
+    last = position(time[1]) if time[1] else -NEVER
+    yield _Condition(axes.time, "time", (places >= first) & (places <= last))
 
 
 def _in_depth(dataset: xr.Dataset, axes: Axes, depth: tuple[float, float]) -> Iterator[_Condition]:

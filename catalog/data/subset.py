@@ -128,7 +128,7 @@ def _inflated(variable: xr.Variable, picks: Picks) -> int:
         chunk = int(chunks[axis]) if chunks and len(chunks) == variable.ndim else 1
         touched = -(-size // chunk) if indices is None else np.unique(indices // chunk).size
         sizes.append(touched * chunk)
-    return _product(sizes) * variable.dtype.itemsize
+    return _product(sizes) * int(variable.dtype.itemsize)
 
 
 def _product(numbers: Iterable[int]) -> int:

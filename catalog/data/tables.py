@@ -64,7 +64,9 @@ class Table:
         for start, stop in self._slabs(slowest, row):
             shape = (stop - start, *(self.sizes[d] for d in rest))
             loaded = {
-                name: steady.get(name) or _loaded(v.isel({slowest: slice(start, stop)}), self.sizes)
+                name: steady[name]
+                if name in steady
+                else _loaded(v.isel({slowest: slice(start, stop)}), self.sizes)
                 for name, v in self.variables.items()
             }
             for first in range(0, row * (stop - start), _BLOCK_ROWS):

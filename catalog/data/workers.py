@@ -113,10 +113,10 @@ class _Nursery:
         theirs.close()
         self._control.settimeout(_SPAWN_SECONDS)
 
-    def worker(self) -> _Worker:
+    def worker(self, modules: Iterable[str]) -> _Worker:
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [b"w"], [theirs.fileno()])
+            socket.send_fds(self._control, [" ".join(modules).encode()], [theirs.fileno()])
             _, fds, _, _ = socket.recv_fds(self._control, 1, 1)
         except BaseException:
             ours.close()
@@ -159,6 +159,7 @@ class Workers:
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._strikes: dict[Hashable, int] = {}
+        self._modules = {"catalog.errors"}
         self._spawning = threading.Lock()
         self._nursery = _Nursery()
 
@@ -218,6 +219,7 @@ class Workers:
         seconds, memory, spool_bytes = self._limits
         message = pickle.dumps((job, args, wants_file, seconds, memory, spool_bytes))
         with self._place(seconds):
+            self._modules.add(job.__module__)
             worker = self._hire()
             try:
                 kind, spent, body, fds = worker.ask(message, seconds)
@@ -299,15 +301,17 @@ class Workers:
             self._dismiss(worker)
 
     def _spawn(self) -> _Worker:
+        with self._turn:
+            modules = sorted(self._modules)
         with self._spawning:
             try:
-                return self._nursery.worker()
+                return self._nursery.worker(modules)
             except (OSError, EOFError):
                 if self._closed:
                     raise TooBusy("the server is shutting down", details={"retry_after": 10}) from None
                 self._nursery.end()
                 self._nursery = _Nursery()
-                return self._nursery.worker()
+                return self._nursery.worker(modules)
 
     def _give_back(self, worker: _Worker, *, spent: bool) -> None:
         with self._turn:

@@ -1,0 +1,267 @@
+"""The law of formats: reading the bytes back gives the same numbers. Each file of catalog/formats is found by itself."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from covjson_pydantic.coverage import Coverage
+
+from catalog import formats
+from catalog.data import axes as ax
+from catalog.data import opening, subset
+from catalog.data.packing import unpack
+from catalog.errors import NotFound, NotSubsettable
+from catalog.record import Distribution
+
+LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
+SAMPLES = (
+    "cmems_sea_level_20190223", "coads_climatology", "etopo5", "levitus_climatology", "navy_monthly_winds",
+)  # fmt: skip
+TONKIN = "105.5,17,110,22"
+
+
+def made(**changes):
+    """Four dimensions, a text along one of them, packed and plain numbers, fills, a descending latitude."""
+    rng = np.random.default_rng(1)
+    shape = (3, 2, 4, 5)
+    packed = rng.integers(-30_000, 30_000, shape).astype("i2")
+    packed[0, 0, 0, :2] = -32_768
+    floats = rng.normal(size=shape).astype(">f4")
+    floats[1, 1, 1] = np.float32(1e34)
+    variables = {
+        "packed": (("time", "depth", "lat", "lon"), packed, {"scale_factor": np.float32(0.01), "add_offset": 20.0, "_FillValue": np.int16(-32_768)}),
+        "odd": (("time", "depth", "lat", "lon"), packed.astype("i4"), {"scale_factor": 0.001530000000000012}),
+        "float": (("time", "depth", "lat", "lon"), floats, {"_FillValue": np.float32(1e34), "units": "m s-1"}),
+        "double": (("lat", "lon"), rng.normal(size=(4, 5)) * 1e-7, {"long_name": "map, \"quoted\""}),
+        "count": (("time",), np.array([1, 2, 3], "u2")),
+    }  # fmt: skip
+    coordinates = {
+        "time": ("time", np.array([0, 1, 40.5]), {"units": "days since 2000-02-28", "calendar": "standard"}),
+        "depth": ("depth", np.array([0, 10], "f4"), {"units": "m", "positive": "down"}),
+        "lat": ("lat", np.array([22.1, 21.1, 20.1, 19.1], "f4"), {"units": "degrees_north"}),
+        "lon": ("lon", np.array([105.1, 106, 107, 108, 109.3]), {"units": "degrees_east"}),
+    }
+    coordinates["time"] = (*coordinates["time"][:2], {**coordinates["time"][2], **changes})
+    return xr.Dataset({**variables}, {**coordinates}, {"title": "Biển", "history": "made"})
+
+
+def truth(dataset):
+    """Unpacked values by variable, each over its own dimensions."""
+    return {
+        name: np.asarray(unpack(dataset[name].values, dataset[name].attrs), float)
+        for name in ax.find(dataset).data_variables(dataset)
+    }
+
+
+def spread(dataset, name):
+    """A variable's unpacked values along the rows of a table."""
+    table_dims = [d for d in ("time", "depth", "lat", "lon", *map(str, dataset.sizes)) if d in dataset.sizes]
+    order = list(dict.fromkeys(d for d in table_dims if any(d in dataset[n].dims for n in truth(dataset))))
+    variable = xr.Variable(dataset[name].dims, truth(dataset)[name])
+    sizes = {d: dataset.sizes[d] for d in order}
+    return variable.set_dims(sizes).transpose(*order).values.ravel()
+
+
+def read_nc(content, tmp_path):
+    (tmp_path / "back.nc").write_bytes(content)
+    with opening.opened(
+        Distribution(protocol="file", address=str(tmp_path / "back.nc")), opening.Reach()
+    ) as back:
+        return back.load()
+
+
+def check_nc(dataset, content, tmp_path):
+    back = read_nc(content, tmp_path)
+    assert set(back.variables) == set(dataset.variables)
+    for name, variable in dataset.variables.items():
+        got = back[name].variable
+        np.testing.assert_array_equal(got.values, variable.values)
+        assert got.dims == variable.dims
+        assert got.dtype == variable.dtype.newbyteorder("=")
+        assert set(got.attrs) == set(variable.attrs)
+        for key, value in variable.attrs.items():
+            np.testing.assert_array_equal(got.attrs[key], value)
+    assert back.attrs == dataset.attrs
+
+
+def check_csv(dataset, content, tmp_path):
+    header, *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    for name in truth(dataset):
+        column = np.array([float(row[header.index(name)] or "nan") for row in rows])
+        if dataset[name].dtype.kind == "f":  # shortest float32 decimals are read as float32
+            column = column.astype(dataset[name].dtype)
+        np.testing.assert_array_equal(column, spread(dataset, name))
+    check_times(dataset, [row[header.index(ax.find(dataset).time)] for row in rows])
+
+
+def check_parquet(dataset, content, tmp_path):
+    table = pq.read_table(io.BytesIO(content))
+    for name in truth(dataset):
+        column = table[name].to_numpy().astype(float)
+        np.testing.assert_array_equal(column, spread(dataset, name))
+    assert json.loads(table.schema.metadata[b"attributes"])["history"]
+    if table.schema.metadata[b"time_encoding"] == b"iso8601":
+        check_times(dataset, table[ax.find(dataset).time].to_pylist())
+    else:
+        stamps = [stamp.strftime("%Y-%m-%dT%H:%M:%SZ") for stamp in table[ax.find(dataset).time].to_pylist()]
+        check_times(dataset, stamps)
+
+
+def check_covjson(dataset, content, tmp_path):
+    answer = json.loads(content)
+    if "0000" not in answer["domain"]["axes"]["t"]["values"][0]:  # the validator's datetime has no year 0
+        Coverage.model_validate_json(content)
+    for name, values in truth(dataset).items():
+        found = answer["ranges"][name]
+        got = np.array([np.nan if v is None else v for v in found["values"]], float)
+        if dataset[name].dtype.kind == "f":
+            got = got.astype(dataset[name].dtype)
+        np.testing.assert_array_equal(got.reshape(found["shape"]), values)
+        assert len(found["axisNames"]) == values.ndim
+    assert answer["domain"]["axes"]["x"]["values"] == dataset[ax.find(dataset).longitude].values.tolist()
+    times = answer["domain"]["axes"]["t"]["values"]
+    assert times == list(dict.fromkeys(expected_times(dataset)))
+
+
+def expected_times(dataset):
+    name = ax.find(dataset).time
+    return ax.clock(dataset, name).instants(ax.values(dataset[name].variable))
+
+
+def check_times(dataset, column):
+    if ax.find(dataset).time:
+        expected = expected_times(dataset)
+        assert sorted(set(column)) == sorted(expected)
+        assert column[0] == expected[0]
+        assert column[-1] == expected[-1]
+
+
+CHECKS = {"nc": check_nc, "csv": check_csv, "parquet": check_parquet, "covjson": check_covjson}
+
+
+@pytest.fixture(params=sorted(formats.all_formats()))
+def suffix(request):
+    return request.param
+
+
+def written(suffix, dataset):
+    pieces = list(formats.named(suffix).write(dataset))
+    assert all(isinstance(piece, bytes) for piece in pieces)
+    return b"".join(pieces)
+
+
+def test_every_format_has_a_check_and_a_media_type(suffix):
+    assert suffix in CHECKS
+    assert "/" in formats.named(suffix).MEDIA_TYPE
+    with pytest.raises(NotFound):
+        formats.named("xls")
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [{}, {"calendar": "360_day"}, {"calendar": "noleap"}, {"units": "days since 0000-01-01"}],
+    ids=["standard", "360_day", "noleap", "year 0"],
+)
+def test_what_is_written_reads_back_as_the_same_numbers(suffix, calendar, tmp_path):
+    dataset = made(**calendar)
+    CHECKS[suffix](dataset, written(suffix, dataset), tmp_path)
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_cuts_of_the_sample_are_the_source_cell_for_cell(suffix, sample, shared_sample, tmp_path):
+    """The truth here is xarray's own reading of the source, float32 where that is the source's type."""
+    path = shared_sample / f"{sample}_bien_dong.nc"
+    with opening.opened(Distribution(protocol="file", address=str(path)), opening.Reach()) as source:
+        axes = ax.find(source)
+        got = subset.cut(source, subset.parse({"bbox": TONKIN}), sample, LIMITS).load()
+        content = written(suffix, got)
+    with xr.open_dataset(path, decode_times=False) as oracle:
+        inside = {axes.longitude: slice(105.5, 110), axes.latitude: slice(17, 22)}
+        oracle = oracle.sel(inside).load()
+    for name, numbers in numbers_of(suffix, content, got, tmp_path).items():
+        want = oracle[name].values.ravel()
+        np.testing.assert_allclose(numbers, want, rtol=1e-7, equal_nan=True)
+        assert np.isfinite(numbers).sum() == np.isfinite(want).sum() > 0
+
+
+def numbers_of(suffix, content, dataset, tmp_path):
+    names = ax.find(dataset).data_variables(dataset)
+    if suffix == "nc":
+        (tmp_path / "back.nc").write_bytes(content)
+        with xr.open_dataset(tmp_path / "back.nc", decode_times=False) as back:
+            return {name: back[name].values.ravel() for name in names}
+    if suffix == "csv":
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+    if suffix == "parquet":
+        return {name: pq.read_table(io.BytesIO(content))[name].to_numpy().astype(float) for name in names}
+    ranges = json.loads(content)["ranges"]
+    return {name: np.array(ranges[name]["values"], float) for name in names}
+
+
+@pytest.mark.parametrize(
+    "evil", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1", '=HYPERLINK("x","y")', "-2+3"]
+)
+def test_text_that_a_spreadsheet_would_run_is_prefixed_and_numbers_are_not(evil):
+    dataset = xr.Dataset(
+        {
+            "note": ("obs", np.array([evil, "plain, text"], object)),
+            evil.strip(): ("obs", np.array([-1.5, -2.0])),
+        },
+        {
+            "lat": ("obs", [1.0, 2.0], {"units": "degrees_north"}),
+            "lon": ("obs", [1.0, 2.0], {"units": "degrees_east"}),
+        },
+    )
+    header, first, second = csv.reader(io.StringIO(written("csv", dataset).decode(), newline=""))
+    assert first[header.index("note")] == f"'{evil}"
+    assert second[header.index("note")] == "plain, text"
+    assert not any(name.startswith(("=", "+", "-", "@")) for name in header)
+    assert first[-1] == "-1.5"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kind"),
+    [((3, 1, 1), "PointSeries"), ((1, 1, 1), "PointSeries"), ((3, 2, 1), "Grid"), ((1, 1, 2), "Grid")],
+)
+def test_coveragejson_names_its_domain(sizes, kind):
+    dataset = made().isel(time=slice(sizes[0]), lat=slice(sizes[1]), lon=slice(sizes[2]), depth=0)
+    answer = Coverage.model_validate_json(written("covjson", dataset))
+    assert answer.domain.domainType.value == kind
+
+
+def test_coveragejson_of_a_trajectory_and_of_a_profile():
+    positions = {
+        "lat": ("obs", [1.0, 2.0], {"units": "degrees_north"}),
+        "lon": ("obs", [3.0, 4.0], {"units": "degrees_east"}),
+    }
+    times = {"time": ("obs", [0.0, 1.0], {"units": "days since 2000-01-01"})}
+    moving = xr.Dataset({"t": ("obs", [5.0, 6.0])}, {**positions, **times}, {"featureType": "trajectory"})
+    answer = Coverage.model_validate_json(written("covjson", moving))
+    assert answer.domain.domainType.value == "Trajectory"
+    assert answer.domain.axes.composite.values[1] == ("2000-01-02T00:00:00Z", 4.0, 2.0)
+    profile = made().isel(time=0, lat=0, lon=0)
+    assert (
+        Coverage.model_validate_json(written("covjson", profile)).domain.domainType.value == "VerticalProfile"
+    )
+
+
+def test_variables_of_unlike_dimensions_do_not_multiply():
+    wide = xr.Dataset({"a": ("x", np.zeros(1000)), "b": ("y", np.zeros(1000))})
+    for suffix in ("csv", "parquet"):
+        with pytest.raises(NotSubsettable, match="different dimensions"):
+            written(suffix, wide)
+
+
+def test_many_blocks_are_one_table(suffix, tmp_path, monkeypatch):
+    from catalog.data import blocks, tables
+
+    monkeypatch.setattr(tables, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(tables, "_LOADED_VALUES", 50)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 200)
+    dataset = made()
+    CHECKS[suffix](dataset, written(suffix, dataset), tmp_path)

@@ -1,0 +1,301 @@
+"""Cuts against numpy: whatever the order of latitudes, the convention of longitudes, the packing and the calendar."""
+
+import contextlib
+import re
+import time
+import warnings
+from pathlib import Path
+
+import cftime
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from catalog.data import opening, subset
+from catalog.errors import BadRequest, CatalogError, NotSubsettable, OutsideDomain, TooLarge
+from catalog.record import Distribution
+
+LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
+
+
+@contextlib.contextmanager
+def opened(path):
+    with opening.opened(Distribution(protocol="file", address=str(path)), opening.Reach()) as dataset:
+        yield dataset
+
+
+def cut(path, limits=LIMITS, **parameters):
+    with opened(path) as dataset:
+        return subset.cut(dataset, subset.parse(parameters), "some-id", limits).load()
+
+
+def make(path, **axes):
+    """A file of one packed variable over axes given as (values, attributes); the variable counts its cells."""
+    shape = tuple(len(values) for values, _ in axes.values())
+    with netCDF4.Dataset(path, "w") as file:
+        for name, (values, attributes) in axes.items():
+            file.createDimension(name, len(values))
+            variable = file.createVariable(name, np.asarray(values).dtype, (name,))
+            variable.setncatts(attributes)
+            variable[:] = values
+        data = file.createVariable("cell", ">i2", tuple(axes), fill_value=-1, endian="big")
+        data.setncatts({"scale_factor": 0.01, "units": "1"})
+        data.set_auto_maskandscale(False)
+        data[:] = np.arange(int(np.prod(shape))).reshape(shape)
+    return path
+
+
+EAST, NORTH = {"units": "degrees_east"}, {"units": "degrees_north"}
+LONGITUDES = st.sampled_from(
+    [
+        np.arange(0.0, 360.0, 20),
+        np.arange(-180.0, 180.0, 20, dtype="f4"),
+        np.arange(-180.0, 181.0, 20),
+        np.arange(30.0, 391.0, 20),
+        np.arange(100.0, 122.0, 2),
+        np.arange(170.0, 202.0, 4),
+        np.arange(350.0, 340.0, -2),
+    ]
+)
+LATITUDES = st.sampled_from([np.arange(-80.0, 81.0, 20), np.arange(25.0, -1.0, -5, dtype="f4")])
+
+
+@given(
+    x=LONGITUDES,
+    y=LATITUDES,
+    west=st.integers(-180, 180),
+    width=st.integers(0, 360),
+    south=st.integers(-90, 90),
+    height=st.integers(0, 180),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_box_holds_the_cells_whose_centre_is_inside(tmp_path, x, y, west, width, south, height):
+    path = make(tmp_path / "grid.nc", lat=(y, NORTH), lon=(x, EAST))
+    north = min(90, south + height)
+    inside_x = [(v - west) % 360 <= width or width == 360 for v in x.astype(float)]
+    inside_y = [south <= v <= north for v in y.astype(float)]
+    wanted = np.arange(x.size * y.size).reshape(y.size, x.size)[inside_y][:, inside_x]
+    box = f"{west},{south},{west + width},{north}"
+    if not wanted.size:
+        with pytest.raises(OutsideDomain) as caught:
+            cut(path, bbox=box)
+        assert caught.value.details["domain"]["bbox"] is not None
+        return
+    got = cut(path, bbox=box)
+    whole = width == 360
+    numbers = got.cell.values if whole else np.sort(got.cell.values, axis=1)
+    meridians = {v % 360 for v in x[inside_x].tolist()}
+    if len(meridians) == sum(inside_x) or whole:
+        np.testing.assert_array_equal(numbers, wanted)
+    else:  # a meridian that the source has twice is given once
+        assert {v % 360 for v in got.lon.values.tolist()} == meridians
+        assert got.sizes["lon"] == len(meridians)
+    np.testing.assert_array_equal(got.lat.values, y[inside_y])
+    assert set(got.lon.values.tolist()) <= set(x.tolist())
+    east = (got.lon.values.astype(float) - west) % 360
+    assert whole or np.all(np.diff(east) > 0) or np.all(np.diff(east) < 0)
+
+
+CALENDARS = st.sampled_from(["standard", "proleptic_gregorian", "noleap", "all_leap", "360_day", "julian"])
+
+
+@given(
+    calendar=CALENDARS,
+    year=st.sampled_from([0, 1, 1582, 1970, 2019]),
+    unit=st.sampled_from(["days", "hour", "HOURS", "seconds", "minutes"]),
+    first=st.integers(0, 40),
+    length=st.integers(0, 40),
+    step=st.integers(1, 5),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_time_is_cut_in_the_calendar_of_the_data(tmp_path, calendar, year, unit, first, length, step):
+    scale = {"days": 1, "hour": 24, "HOURS": 24, "seconds": 86_400, "minutes": 1440}[unit]
+    values = np.cumsum(np.arange(40) % 3 + 1) * float(scale)
+    units = f"{unit} since {year:04}-02-01 00:00:00"
+    path = make(tmp_path / "time.nc", t=(values, {"units": units, "calendar": calendar}))
+    zero = {"has_year_zero": True} if year == 0 else {}
+    with warnings.catch_warnings(action="ignore"):
+        dates = cftime.num2date(values, units.lower(), calendar, **zero)
+    start, stop = dates[min(first, 39)], dates[min(first + length, 39)]
+    asked = "/".join(f"{d.year:04}-{d.month:02}-{d.day:02}" for d in (start, stop))
+    got = cut(path, time=asked, stride=f"time:{step}")
+    np.testing.assert_array_equal(got.t.values, values[(dates >= start) & (dates <= stop)][::step])
+
+
+def test_the_year_0_climatology_is_cut_by_its_own_calendar(shared_sample):
+    path = shared_sample / "coads_climatology_bien_dong.nc"
+    got = cut(path, time="0000-01-01/0000-03-31", variables="SST")
+    source = xr.open_dataset(path, decode_times=False, mask_and_scale=False)
+    with source:
+        np.testing.assert_array_equal(got.SST.values, source.SST.values[:3])
+        np.testing.assert_array_equal(got.TIME.values, source.TIME.values[:3])
+    with pytest.raises(OutsideDomain, match="0000-01-16") as caught:
+        cut(path, time="1999")
+    assert caught.value.details["domain"]["calendar"] == "standard"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "values", "kept"),
+    [
+        ({"units": "m", "positive": "down"}, [0, 10, 50, 100], [10, 50]),
+        ({"units": "m", "positive": "up"}, [-100, -50, -10, 0], [-50, -10]),
+        ({"units": "METERS", "axis": "Z"}, [-100, -50, -10, 0], [-50, -10]),
+        ({"units": "km", "standard_name": "depth"}, [0, 0.01, 0.05, 0.1], [0.01, 0.05]),
+        ({"units": "dbar", "axis": "Z"}, [0, 10, 50, 100], [10, 50]),
+    ],
+)
+def test_depth_is_in_metres_positive_down(tmp_path, attributes, values, kept):
+    path = make(
+        tmp_path / "depth.nc", z=(np.array(values, float), attributes), lat=([1.0], NORTH), lon=([2.0], EAST)
+    )
+    assert cut(path, depth="5/60").z.values.tolist() == kept
+    with pytest.raises(OutsideDomain, match="nearest centre"):
+        cut(path, depth="20/30")
+
+
+def test_stride_names_axes_or_is_for_all(tmp_path):
+    times = (np.arange(10.0), {"units": "days since 2000-01-01"})
+    path = make(tmp_path / "a.nc", time=times, y=(np.arange(9.0), NORTH), x=(np.arange(8.0), EAST))
+    cells = np.arange(720).reshape(10, 9, 8)
+    np.testing.assert_array_equal(cut(path, stride="3").cell.values, cells[::3, ::3, ::3])
+    got = cut(path, stride="time:4,latitude:2,x:5", bbox="1,2,7,8")
+    np.testing.assert_array_equal(got.cell.values, cells[::4, 2:9:2, 1:8:5])
+    with pytest.raises(BadRequest, match="latitud"):
+        cut(path, stride="latitud:2")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"bbox": "1,2,3"}, {"bbox": "a,b,c,d"}, {"bbox": "1,2,3,nan"}, {"bbox": "1,9,3,2"}, {"time": "soon"},
+        {"time": "2020/2019"}, {"depth": "a"}, {"depth": "5/1"}, {"depth": "1/2/3"}, {"depth": "inf"},
+        {"stride": "0"}, {"stride": "-1"}, {"stride": "x:"}, {"stride": "1.5"}, {"nonsense": "1"},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_a_bad_request_with_the_way_out(parameters):
+    with pytest.raises(BadRequest) as caught:
+        subset.parse(parameters)
+    assert caught.value.hint
+
+
+@given(
+    st.builds(
+        subset.Cut,
+        variables=st.lists(st.sampled_from("abc"), unique=True).map(tuple),
+        bbox=st.sampled_from([None, (170.5, -10, -170, 10.25), (105.1, 17, 110, 22)]),
+        time=st.sampled_from([None, ("0000-01-01T00:00:00Z", None), (None, "2019-02-23T06:00:00Z")]),
+        depth=st.sampled_from([None, (0.0, 50.5), (-3.0, -3.0)]),
+        stride=st.dictionaries(st.sampled_from(["time", "x"]), st.integers(1, 9)),
+    )
+)
+def test_a_cut_is_read_back_from_its_parameters(cut_):
+    assert subset.parse(cut_.parameters()) == cut_
+
+
+def test_attributes_and_companions_are_kept_and_history_grows(shared_sample):
+    path = shared_sample / "cmems_sea_level_20190223_bien_dong.nc"
+    got = cut(path, variables="adt", bbox="105.5,17,110,22")
+    with xr.open_dataset(path, mask_and_scale=False, decode_times=False) as source:
+        want = source.sel(longitude=slice(105.5, 110), latitude=slice(17, 22))
+        for name in ("adt", "lat_bnds", "lon_bnds", "latitude", "longitude", "time"):
+            np.testing.assert_array_equal(got[name].values, want[name].values)
+            assert got[name].dtype == want[name].dtype
+        assert set(got.variables) == set(want.variables) - {"ugos", "vgos"}
+        before = str(source.attrs["history"])
+        assert got.attrs["history"].startswith(before)
+        line = got.attrs["history"].removeprefix(before).strip()
+        assert re.search(r"some-id with variables=adt&bbox=105.5,17,110,22", line)
+        assert got.attrs["geospatial_lat_min"] == 17.125
+        assert got.attrs["title"] == source.attrs["title"]
+
+
+def test_an_unknown_variable_names_those_there_are(shared_sample):
+    with pytest.raises(BadRequest, match="sst") as caught:
+        cut(shared_sample / "coads_climatology_bien_dong.nc", variables="sst")
+    assert "SST, AIRT" in caught.value.hint
+
+
+def test_outside_says_where_the_data_are(shared_sample):
+    path = shared_sample / "coads_climatology_bien_dong.nc"
+    with pytest.raises(OutsideDomain, match="bbox 99,-1,121,25") as caught:
+        cut(path, bbox="-20,-40,-10,-30")
+    assert caught.value.details["domain"]["bbox"] == [99, -1, 121, 25]
+    with pytest.raises(OutsideDomain, match="nearest centre is 105, and centres are 2 apart"):
+        cut(path, bbox="105.2,17,105.4,17.5")
+
+
+def test_points_along_one_dimension_are_picked(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y, t = rng.uniform(-180, 180, 200), rng.uniform(-90, 90, 200), np.arange(200.0)
+    points = xr.Dataset(
+        {"temp": ("obs", np.arange(200, dtype="f4"), {"coordinates": "time lat lon"})},
+        {
+            "lon": ("obs", x, EAST),
+            "lat": ("obs", y, NORTH),
+            "time": ("obs", t, {"units": "days since 2000-01-01"}),
+        },
+        {"featureType": "trajectory"},
+    )
+    for variable in points.variables.values():
+        variable.encoding["_FillValue"] = None
+    points["temp"].encoding["coordinates"] = points["temp"].attrs.pop("coordinates")
+    points.to_netcdf(tmp_path / "points.nc")
+    got = cut(tmp_path / "points.nc", bbox="150,-60,-150,60", time="2000-01-11/2000-06-30")
+    inside = ((x >= 150) | (x <= -150)) & (np.abs(y) <= 60) & (t >= 10) & (t < 182)
+    assert inside.sum() > 4
+    np.testing.assert_array_equal(got.temp.values, np.flatnonzero(inside))
+
+
+def test_curvilinear_and_mesh_say_why_not(shared_real):
+    for name in ("gridded/WCOFS_subset.nc", "gridded/tri_grid_example-FVCOM.nc"):
+        path = shared_real / "files" / name
+        with pytest.raises(NotSubsettable, match="curvilinear|mesh"):
+            cut(path, bbox="-180,-90,0,90")
+        assert cut(path).sizes
+
+
+@given(limit=st.integers(200, 200_000), variables=st.sampled_from(["", "cell"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_too_large_gives_a_smaller_request_that_passes(tmp_path, limit, variables):
+    times = (np.arange(30.0), {"units": "days since 2000-01-01"})
+    path = tmp_path / "big.nc"
+    if not path.exists():
+        make(path, time=times, y=(np.arange(20.0), NORTH), x=(np.arange(40.0), EAST))
+    limits = subset.Limits(result_bytes=limit, decoded_bytes=10**9)
+    try:
+        got = cut(path, limits, variables=variables)
+    except TooLarge as error:
+        assert error.details["asked"] > error.details["limit"] == limit
+        assert error.details["setting"] == "BIENMO_MAX_RESULT_BYTES"
+        if error.details["try"]:
+            assert cut(path, limits, **error.details["try"]).cell.size
+        else:
+            assert limit < 2_000  # not even the coordinates of one map fit
+    else:
+        assert got.cell.size * 8 <= limit
+
+
+def test_the_cost_is_known_from_shapes(tmp_path):
+    times = (np.arange(30.0), {"units": "days since 2000-01-01"})
+    path = make(tmp_path / "a.nc", time=times, y=(np.arange(20.0), NORTH), x=(np.arange(40.0), EAST))
+    with opened(path) as dataset:
+        cost = subset.cost(dataset, subset.parse({"bbox": "0,0,9,9"}))
+    assert cost.cells == 30 * 10 * 10
+    assert cost.result_bytes == cost.cells * 8 + (30 + 10 + 10) * 8
+
+
+def test_a_cut_of_a_terabyte_is_refused_at_once(shared_faults):
+    began = time.process_time()
+    for name in ("one_terabyte_logical_8KB.nc", "chunk_bomb_3.6GB_in_3.5MB.nc"):
+        with pytest.raises(TooLarge):
+            cut(Path(shared_faults) / name)
+    assert time.process_time() - began < 2
+
+
+def test_every_real_file_is_cut_or_refused_with_a_reason(shared_real):
+    for path in sorted(Path(shared_real, "files").rglob("*.nc")):
+        with contextlib.suppress(CatalogError):
+            cut(path)
