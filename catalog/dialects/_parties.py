@@ -47,7 +47,7 @@ def _group(attributes: Mapping[str, Any], group: str, role: Role) -> Iterator[Pa
     roles = clean.each(attributes.get(f"{group}_role"))
     if group == "contributor" and len(names) == 1 and names[0] and "," in names[0]:
         apart = tuple(part.strip() for part in names[0].split(","))
-        claims = tuple(part.strip() for part in (roles[0] or "").split(","))
+        claims = tuple(part.strip() for part in (_at(roles, 0) or "").split(","))
         names, roles = (apart, claims) if len(apart) == len(claims) else (names, roles)
     emails, links, types = (clean.each(attributes.get(f"{group}_{key}")) for key in ("email", "url", "type"))
     for at, called in enumerate(names):

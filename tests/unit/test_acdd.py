@@ -131,3 +131,17 @@ def test_variables_of_one_name_and_shapes_that_do_not_fit() -> None:
 def test_what_is_no_header_document_is_refused(header: Any) -> None:
     with pytest.raises(BadDocument, match="no header document"):
         read(header)
+
+
+@pytest.mark.parametrize(
+    ("roles", "found"),
+    [
+        ("processor, funder", [("An", "processor"), ("Bình", "funder")]),
+        (["processor"], [("An, Bình", "processor")]),
+        ([], [("An, Bình", "contributor")]),
+        (None, [("An, Bình", "contributor")]),
+    ],
+)
+def test_contributors_are_split_where_their_roles_are(roles: Any, found: list[tuple[str, str]]) -> None:
+    record = attributes(contributor_name="An, Bình", contributor_role=roles)
+    assert [(party.name, *party.roles) for party in record.parties] == found
