@@ -1,11 +1,11 @@
 """The JSON API of the catalog: /api/datasets and their subsets, /api/sources, /api/runs, /health."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from catalog import formats
@@ -20,7 +20,8 @@ from catalog.service import OPENABLE, Catalog
 PROBLEM = "application/problem+json"
 MAX_RUNS = 500
 _INERT = {"x-content-type-options": "nosniff"}
-Words = Annotated[str | None, Query()]
+Id = Annotated[str, Path(description="The record's id, as the search gives it.")]
+Suffix = Annotated[str, Path(description="The format: nc, csv, parquet or covjson.")]
 
 
 def problem(error: CatalogError, *, instance: str = "") -> dict[str, Any]:
@@ -75,7 +76,7 @@ def _page_links(question: Question, page: Page, parameters: Mapping[str, str]) -
     return links
 
 
-def dataset(catalog: Catalog, record_id: str) -> dict[str, Any]:
+def dataset(catalog: Catalog, record_id: Id) -> dict[str, Any]:
     """Answer with one record and its links. Raises NotFound or Withdrawn."""
     return _item(catalog.get(record_id))
 
@@ -95,7 +96,7 @@ def _item(record: Record) -> dict[str, Any]:
     return record.model_dump(mode="json") | {"links": links}
 
 
-def history(catalog: Catalog, record_id: str) -> dict[str, Any]:
+def history(catalog: Catalog, record_id: Id) -> dict[str, Any]:
     """Answer with every version of a record, oldest first. Raises NotFound."""
     return {"versions": [version.model_dump(mode="json") for version in catalog.history(record_id)]}
 
@@ -110,6 +111,31 @@ def runs(catalog: Catalog, source: str | None = None, limit: int = 50) -> dict[s
     return {"runs": [run.model_dump(mode="json") for run in catalog.runs(source, limit=limit)]}
 
 
+_PROBLEMS = {
+    400: "a parameter cannot be read",
+    404: "there is no such thing",
+    410: "withdrawn",
+    413: "the answer would be too large",
+    422: "outside the data, or no data that can be cut",
+    429: "too busy",
+    502: "the data could not be read",
+    503: "the file is not the one that was harvested",
+    504: "the reader did not finish",
+}
+
+
+def _answers(media: Iterable[str], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an address answers, for OpenAPI: media types of a success, and the problems there may be."""
+    return {
+        200: {"content": {kind: {} for kind in media}},
+        **{status: {"description": _PROBLEMS[status], "content": {PROBLEM: {}}} for status in statuses},
+    }
+
+
+_ONE = _answers(["application/json"], 400, 404, 410)
+_LIST = _answers(["application/json"], 400)
+
+
 def router(catalog: Catalog) -> APIRouter:
     """Return the API's routes over a catalog."""
     routes = APIRouter()
@@ -120,7 +146,7 @@ def router(catalog: Catalog) -> APIRouter:
 
 
 def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
-    @routes.get("/api/datasets", tags=["datasets"], response_class=Response, responses=_JSON)
+    @routes.get("/api/datasets", tags=["datasets"], response_class=Response, responses=_LIST)
     def search_datasets(  # noqa: PLR0913 - the parameters are the interface
         request: Request,
         q: Annotated[
@@ -135,10 +161,15 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
         variable: Annotated[
             str | None, Query(description="CF standard name, variable name, or a word for it.")
         ] = None,
-        organisation: Words = None,
-        source: Words = None,
-        theme: Words = None,
-        kind: Words = None,
+        organisation: Annotated[
+            str | None, Query(description="Name of a party, as the facet gives it.")
+        ] = None,
+        source: Annotated[str | None, Query(description="Id of a source.")] = None,
+        theme: Annotated[str | None, Query(description="Id of a theme, as the facet gives it.")] = None,
+        kind: Annotated[
+            str | None,
+            Query(description="grid, timeseries, profile, trajectory, points, mesh, features or document."),
+        ] = None,
         format: Annotated[str | None, Query(description="Format of a distribution.")] = None,  # noqa: A002
         sort: Annotated[
             str | None, Query(description="relevance, title, modified, id; `-` first: descending.")
@@ -152,34 +183,34 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
         """Search the catalog."""
         return _json(datasets(catalog, parameters_of(request)))
 
-    @routes.get("/api/datasets/{record_id}", tags=["datasets"], response_class=Response, responses=_JSON)
-    def get_dataset(request: Request, record_id: str) -> Response:
+    @routes.get("/api/datasets/{record_id}", tags=["datasets"], response_class=Response, responses=_ONE)
+    def get_dataset(request: Request, record_id: Id) -> Response:
         """Return one record."""
         _refuse_unknown(request, ())
         return _json(dataset(catalog, record_id))
 
     @routes.get(
-        "/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_JSON
+        "/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_ONE
     )
-    def get_history(request: Request, record_id: str) -> Response:
+    def get_history(request: Request, record_id: Id) -> Response:
         """Return every version of a record, oldest first."""
         _refuse_unknown(request, ())
         return _json(history(catalog, record_id))
 
 
 def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
-    media: dict[str, Any] = {chosen.MEDIA_TYPE: {} for chosen in formats.all_formats().values()}
+    media = [chosen.MEDIA_TYPE for chosen in formats.all_formats().values()]
 
     @routes.get(
         "/api/datasets/{record_id}/subset.{suffix}",
         tags=["subsets"],
         response_class=Response,
-        responses={200: {"content": media}, **_PROBLEMS},
+        responses=_answers(media, *_PROBLEMS),
     )
     def get_subset(  # noqa: PLR0913 - the parameters are the interface
         request: Request,
-        record_id: str,
-        suffix: str,
+        record_id: Id,
+        suffix: Suffix,
         variables: Annotated[
             str | None, Query(description="Names, comma-separated; all data variables if empty.")
         ] = None,
@@ -213,13 +244,13 @@ async def _stream(spool: Spool) -> AsyncIterator[bytes]:
 
 
 def _report_routes(routes: APIRouter, catalog: Catalog) -> None:
-    @routes.get("/api/sources", tags=["sources"], response_class=Response, responses=_JSON)
+    @routes.get("/api/sources", tags=["sources"], response_class=Response, responses=_LIST)
     def get_sources(request: Request) -> Response:
         """Return the sources, how many records each has, and its last run."""
         _refuse_unknown(request, ())
         return _json(sources(catalog))
 
-    @routes.get("/api/runs", tags=["sources"], response_class=Response, responses=_JSON)
+    @routes.get("/api/runs", tags=["sources"], response_class=Response, responses=_ONE)
     def get_runs(
         request: Request,
         source: Annotated[str | None, Query(description="Runs of this source only.")] = None,
@@ -261,20 +292,3 @@ def _refuse_unknown(request: Request, known: tuple[str, ...]) -> None:
 
 def _json(answer: Any) -> Response:
     return Response(dump(answer), media_type="application/json", headers=_INERT)
-
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {PROBLEM: {}}}
-    for status, text in (
-        (400, "a parameter cannot be read"),
-        (404, "there is no such thing"),
-        (410, "withdrawn"),
-        (413, "the answer would be too large"),
-        (422, "outside the data, or no data that can be cut"),
-        (429, "too busy"),
-        (502, "the data could not be read"),
-        (503, "the file is not the one that was harvested"),
-        (504, "the reader did not finish"),
-    )
-}
-_JSON: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}}, **_PROBLEMS}
