@@ -49,7 +49,7 @@ def box(longitudes: _Floats, latitudes: _Floats, step: float | None = None) -> B
     Positions wider apart than half the circle are read across the antimeridian where that is shorter;
     columns whose step (degrees) closes the circle fill it.
     """
-    x = longitudes[np.isfinite(longitudes) & (np.abs(longitudes) <= 2 * _CIRCLE)]
+    x = longitudes[np.isfinite(longitudes) & (np.abs(longitudes) <= 3 * _CIRCLE)]
     y = latitudes[np.isfinite(latitudes) & (np.abs(latitudes) <= 90)]  # noqa: PLR2004
     if not x.size or not y.size:
         return None
@@ -75,7 +75,7 @@ def _boxes(
         return []
     if axes.geometry == "rectilinear":
         resolution["longitude"], resolution["latitude"] = spacing(x), spacing(y)
-    if np.any(np.abs(y) > 90) or np.any(np.abs(x) > 2 * _CIRCLE):  # noqa: PLR2004
+    if np.any(np.abs(y) > 90) or np.any(np.abs(x) > 3 * _CIRCLE):  # noqa: PLR2004
         problems.append(
             {"code": "position-out-of-range", "text": "some positions are beyond the poles or the circle"}
         )

@@ -8,10 +8,12 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import netCDF4
 import xarray as xr
@@ -169,17 +171,41 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
 
 @contextlib.contextmanager
 def _remote(address: str, reach: Reach) -> Iterator[xr.Dataset]:
+    """A DAP2 address as a dataset.
+
+    pydap makes connections of its own whatever session it is given, so it is given an application to ask instead: that
+    leaves it no way to the network but through the guarded session.
+    """
     from catalog.addresses import session  # noqa: PLC0415 - the network is not for whoever reads files only
 
-    plain = address.removesuffix(".html")
+    place = urlsplit(address)
+    path = place.path.removesuffix(".html")
+    if place.scheme not in {"http", "https"} or path.endswith(".dmrpp"):
+        raise NotSubsettable("the address is no OPeNDAP address of http or https")
     with session(
         reach.allow_hosts,
         stall_seconds=reach.stall_seconds,
         user_agent=reach.user_agent,
         max_bytes=reach.max_bytes,
     ) as link:
+
+        def application(environ: Mapping[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+            asked = quote(environ["PATH_INFO"].encode("latin-1"))
+            try:
+                answer = link.get(
+                    f"{place.scheme}://{place.netloc}{asked}?{environ['QUERY_STRING']}".rstrip("?")
+                )
+            except OSError as error:  # every error of the connection is one
+                raise _unreadable("the remote server's answer", error) from error
+            if answer.status_code != HTTPStatus.OK:
+                raise DataUnreadable(f"the remote server answered with status {answer.status_code}")
+            start_response("200 OK", [("Content-Type", answer.headers.get("Content-Type", "text/plain"))])
+            return [answer.content]
+
+        plain = urlunsplit((place.scheme, place.netloc, path, place.query, ""))
         try:
-            dataset = xr.open_dataset(plain, engine="pydap", session=link, **_UNDECODED)
+            with warnings.catch_warnings(action="ignore"):  # that DAP2 is old
+                dataset = xr.open_dataset(plain, engine="pydap", application=application, **_UNDECODED)
         except CatalogError:
             raise
         except Exception as error:  # pydap raises what its parser meets: any exception is the server's answer

@@ -137,7 +137,7 @@ def unroll(longitudes: _Floats, west: float, east: float) -> _Floats:
     if east - west >= _CIRCLE:
         return longitudes
     found = np.full(longitudes.shape, np.nan)
-    for turn in (-2 * _CIRCLE, -_CIRCLE, 0.0, _CIRCLE, 2 * _CIRCLE):
+    for turn in _CIRCLE * np.arange(-3, 4):
         inside = (longitudes >= west + turn) & (longitudes <= east + turn)
         found[inside] = longitudes[inside] - turn
     return found

@@ -1,0 +1,208 @@
+"""What a file holds is described; what is cut short, changed or no data is refused with a reason."""
+
+import hashlib
+import json
+import shutil
+import threading
+import warnings
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+from catalog.data import opening, subset
+from catalog.data.classic import check_whole
+from catalog.errors import AddressRefused, DataChanged, DataUnreadable, NotSubsettable
+from catalog.record import Distribution
+
+LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
+CLASSIC = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
+
+
+def test_a_header_document(shared_sample):
+    path = shared_sample / "cmems_sea_level_20190223_bien_dong.nc"
+    found = opening.describe(str(path))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["format"] == "netcdf4"
+    assert found["dimensions"] == {"time": 1, "latitude": 104, "longitude": 92, "nv": 2}
+    adt = next(variable for variable in found["variables"] if variable["name"] == "adt")
+    assert adt["dtype"] == "int32"
+    assert adt["shape"] == [1, 104, 92]
+    assert adt["attributes"]["scale_factor"] == 0.0001
+    latitude = next(variable for variable in found["variables"] if variable["name"] == "latitude")
+    assert latitude["attributes"]["_FillValue"] is None
+    assert found["coverage"]["boxes"] == [[99.125, -0.875, 121.875, 24.875]]
+    day = "2019-02-23T00:00:00Z"
+    assert found["coverage"]["time"] == {"start": day, "end": day, "calendar": "standard"}
+    assert found["coverage"]["resolution"]["latitude"] == 0.25
+    assert found["file"]["checksum"] == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found["file"]["size"] == path.stat().st_size
+
+
+def test_year_0_and_depth(shared_sample):
+    coads = opening.describe(str(shared_sample / "coads_climatology_bien_dong.nc"))["coverage"]
+    assert coads["time"]["start"] == "0000-01-16T06:00:00Z"
+    levitus = opening.describe(str(shared_sample / "levitus_climatology_bien_dong.nc"))["coverage"]
+    assert levitus["vertical"] == [0, 5000]
+
+
+def test_a_zarr_folder(shared_real):
+    path = next(path for path in (shared_real / "files").rglob("analysed_sst.zarr"))
+    found = opening.describe(str(path))
+    assert (found["format"], found["coverage"]["kind"]) == ("zarr", "grid")
+    assert found["coverage"]["boxes"] == [[-28, 40, -27, 41]]
+    with opening.opened(Distribution(protocol="zarr", address=str(path)), opening.Reach()) as dataset:
+        assert dataset["analysed_sst"].dtype.kind == "i"  # packed, as it lies there
+
+
+def test_groups_and_plain_hdf5_are_noted(shared_real, shared_faults):
+    found = opening.describe(str(shared_real / "files/compliance_checker/examples/lateral_search_example.nc"))
+    assert "groups" in [problem["code"] for problem in found["coverage"]["problems"]]
+    assert opening.describe(str(shared_faults / "chunk_bomb_3.6GB_in_3.5MB.nc"))["format"] == "hdf5"
+
+
+def test_no_data_is_said(tmp_path):
+    for name, content in (
+        ("a.nc", b""),
+        ("b.nc", b"CDF"),
+        ("c.nc", b"<html>"),
+        ("d.nc", b"\x89HDF\r\n\x1a\nxx"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataUnreadable):
+            opening.describe(str(tmp_path / name))
+    for path in (tmp_path, tmp_path / "missing.nc"):
+        with pytest.raises(DataUnreadable):
+            opening.describe(str(path))
+
+
+@pytest.mark.parametrize("form", CLASSIC)
+@pytest.mark.parametrize("records", [0, 1, 3])
+def test_the_length_of_classic_files_is_known(tmp_path, form, records):
+    path = tmp_path / "whole.nc"
+    with netCDF4.Dataset(path, "w", format=form) as file:
+        file.createDimension("time", None)
+        file.createDimension("x", 5)
+        file.title = "odd"
+        for name, kind, dimensions in (
+            ("t", "f8", ("time",)),
+            ("b", "i1", ("time", "x")),
+            ("x", "i2", ("x",)),
+        ):
+            file.createVariable(name, kind, dimensions).units = "1"
+        file["x"][:] = np.arange(5)
+        file["b"][:records] = np.ones((records, 5))
+        file["t"][:records] = np.arange(records)
+    check_whole(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-5])  # more than the padding of the last variable
+    with pytest.raises(DataUnreadable, match="cut short"):
+        check_whole(path)
+
+
+def test_a_changed_file_is_not_served(shared_sample, tmp_path):
+    path = tmp_path / "etopo.nc"
+    shutil.copy(shared_sample / "etopo5_bien_dong.nc", path)
+    known = Distribution(protocol="file", address=str(path), size=path.stat().st_size)
+    with opening.opened(known, opening.Reach()) as dataset:
+        assert dataset.sizes
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataChanged), opening.opened(known, opening.Reach()):
+        pass
+
+
+@pytest.mark.parametrize("protocol", ["http", "tabledap", "wms", "other"])
+def test_what_cannot_be_cut_says_why(protocol):
+    way = Distribution(protocol=protocol, address="https://example.org/data.csv")
+    with pytest.raises(NotSubsettable, match="cannot be cut here: "), opening.opened(way, opening.Reach()):
+        pass
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def opendap(shared_sample):
+    """A DAP2 server of the sample's sea level, on loopback; its address."""
+    with warnings.catch_warnings(action="ignore"):
+        from pydap.handlers.lib import BaseHandler
+        from pydap.model import BaseType, DatasetType, GridType
+
+    served = DatasetType("sea_level")
+    path = shared_sample / "cmems_sea_level_20190223_bien_dong.nc"
+    with xr.open_dataset(path, mask_and_scale=False, decode_times=False) as source:
+        names = ("time", "latitude", "longitude")
+        for name in names:
+            served[name] = BaseType(
+                name, source[name].values, dims=(name,), attributes=_attributes(source[name])
+            )
+        grid = GridType("adt", attributes=_attributes(source.adt))
+        grid["adt"] = BaseType("adt", source.adt.values, dims=names, attributes=_attributes(source.adt))
+        for name in names:
+            grid[name] = BaseType(name, source[name].values, dims=(name,))
+        served["adt"] = grid
+    with make_server("127.0.0.1", 0, BaseHandler(served), handler_class=_Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/sea_level"
+        server.shutdown()
+        thread.join()
+
+
+def _attributes(variable):
+    return {
+        k: v for k, v in variable.attrs.items() if not (isinstance(v, float | np.floating) and np.isnan(v))
+    }
+
+
+def test_remote_data_are_cut_like_local_ones(opendap, shared_sample):
+    way = Distribution(protocol="opendap", address=opendap)
+    reach = opening.Reach(allow_hosts=("127.0.0.1",), stall_seconds=5)
+    asked = subset.parse({"variables": "adt", "bbox": "105.5,17,110,22"})
+    with opening.opened(way, reach) as remote:
+        got = subset.cut(remote, asked, "x", LIMITS).load()
+    local = Distribution(
+        protocol="file", address=str(shared_sample / "cmems_sea_level_20190223_bien_dong.nc")
+    )
+    with opening.opened(local, opening.Reach()) as dataset:
+        want = subset.cut(dataset, asked, "x", LIMITS).load()
+    for name in ("adt", "latitude", "longitude", "time"):
+        np.testing.assert_array_equal(got[name].values, want[name].values)
+
+
+def test_a_remote_address_is_reached_through_the_guard_only():
+    """pydap ignores the session that it is given and connects by itself: it must not get the chance."""
+    asked = []
+
+    def canary(environ, start_response):
+        asked.append(environ["PATH_INFO"])
+        start_response("404 Not Found", [])
+        return [b""]
+
+    with make_server("127.0.0.1", 0, canary, handler_class=_Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        inside = f"http://127.0.0.1:{server.server_port}/data"
+        for address in (
+            inside,
+            inside + ".dmrpp",
+            "file:///etc/hostname",
+            "/etc/hostname.dmrpp",
+            "dap2://127.0.0.1/",
+        ):
+            way = Distribution(protocol="opendap", address=address)
+            with pytest.raises((AddressRefused, NotSubsettable)), opening.opened(way, opening.Reach()):
+                pass
+        assert asked == []
+        way = Distribution(protocol="griddap", address=inside)
+        reach = opening.Reach(allow_hosts=("127.0.0.1",))
+        with pytest.raises(DataUnreadable, match="404"), opening.opened(way, reach):
+            pass
+        assert asked == ["/data.dds"]
+        server.shutdown()
+        thread.join()
