@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import requests
@@ -147,7 +148,9 @@ def test_every_address_of_a_name_must_be_public(monkeypatch: pytest.MonkeyPatch,
     assert canary.connections == 0
 
 
-def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, canary: Canary) -> None:
+def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, canary: Canary, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.3 login operator password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     proxy = f"http://127.0.0.2:{canary.port}"
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy)
@@ -155,6 +158,7 @@ def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, canary: Can
         assert door.get(good.url).content == b"open"
         assert door.get(good.url, proxies={"http": proxy, "https": proxy}).content == b"open"
         assert door.get(good.url, stream=True, timeout=1).raw.read() == b"open"
+        assert not any("authorization" in asked.headers for asked in good.asked)
     assert canary.connections == 0
 
 

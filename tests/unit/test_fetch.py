@@ -82,6 +82,15 @@ def test_misbehaving_sources_are_refused_in_time(fault: str, fetch: Fetch, growt
         assert fetch.get(good.url).content == b"[]"
 
 
+def test_silence_is_not_waited_out(settings: Settings) -> None:
+    patient = settings.model_copy(update={"fetch_seconds": 30, "fetch_tries": 1})
+    with portal(FAULTS["stall"]) as bad, Fetch(patient, SOURCE, None) as door:
+        begun = time.monotonic()
+        with pytest.raises(Unreachable):
+            door.get(bad.url)
+    assert time.monotonic() - begun <= settings.fetch_stall_seconds + 1
+
+
 def test_a_bomb_is_refused_as_it_inflates(settings: Settings, growth: Callable[[], int]) -> None:
     patient = settings.model_copy(update={"fetch_seconds": 30})
     with portal(FAULTS["gzip bomb"]) as bad, Fetch(patient, SOURCE, None) as door:
