@@ -211,14 +211,11 @@ class Workers:
     def _do(
         self, job: Callable[..., Any], args: tuple[Any, ...], *, wants_file: bool, key: Hashable
     ) -> tuple[bytes, bytes, list[int]]:
-        if key is not None and self._strikes.get(key, 0) >= MAX_STRIKES:
-            raise DataUnreadable(
-                f"the data are quarantined: {MAX_STRIKES} readings of them crashed or hung",
-                hint="replace the file, or restart the server to try again",
-            )
+        self._refuse_struck(key)
         seconds, memory, spool_bytes = self._limits
         message = pickle.dumps((job, args, wants_file, seconds, memory, spool_bytes))
-        with self._place(seconds):
+        with self._place():
+            self._refuse_struck(key)  # others may have struck while this call waited
             self._modules.add(job.__module__)
             worker = self._hire()
             try:
@@ -234,6 +231,13 @@ class Workers:
             problem = pickle.loads(body)  # noqa: S301 - from our own worker
             raise problem
         return kind, body, fds
+
+    def _refuse_struck(self, key: Hashable) -> None:
+        if key is not None and self._strikes.get(key, 0) >= MAX_STRIKES:
+            raise DataUnreadable(
+                f"the data are quarantined: {MAX_STRIKES} readings of them crashed or hung",
+                hint="replace the file, or restart the server to try again",
+            )
 
     def _failed(self, error: Exception, key: Hashable, job: Callable[..., Any]) -> CatalogError:
         """Count the strike, and say what happened to the worker."""
@@ -261,8 +265,8 @@ class Workers:
         )
 
     @contextlib.contextmanager
-    def _place(self, patience: float) -> Iterator[None]:
-        """Wait for one's turn to have a worker."""
+    def _place(self) -> Iterator[None]:
+        """Wait for one's turn to have a worker; those before it end in time."""
         with self._turn:
             if self._closed:
                 raise TooBusy("the server is shutting down", details={"retry_after": 10})
@@ -271,11 +275,11 @@ class Workers:
                     raise _busy(self._waiting)
                 self._waiting += 1
                 try:
-                    free = self._turn.wait_for(lambda: self._closed or self._at_work < self._size, patience)
+                    self._turn.wait_for(lambda: self._closed or self._at_work < self._size)
                 finally:
                     self._waiting -= 1
-                if not free or self._closed:
-                    raise _busy(self._waiting)
+                if self._closed:
+                    raise TooBusy("the server is shutting down", details={"retry_after": 10})
             self._at_work += 1
         try:
             yield
