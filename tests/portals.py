@@ -43,7 +43,7 @@ def portal(answering: Answering, host: str = "127.0.0.1", port: int = 0) -> Iter
     closing = threading.Event()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as server:
-        server.settimeout(0.05)
+        server.settimeout(0.01)
         port = server.getsockname()[1]
         running = Portal(f"http://{host}:{port}", port)
 

@@ -45,7 +45,8 @@ class Broken:
 
     def harvest(self, pages: int | None = None, wait: float = 0) -> dict[str, Any] | None:
         """Harvest in a process; killed some time after it asked for so many pages, or to its end: its report."""
-        command = [sys.executable, paged.__file__, self.portal.url, str(self.home), str(LEASE_SECONDS)]
+        lease = LEASE_SECONDS if pages is not None else 60.0  # one that is not killed is not in a hurry
+        command = [sys.executable, paged.__file__, self.portal.url, str(self.home), str(lease)]
         self.portal.asked.clear()
         with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
             while pages is not None and process.poll() is None and len(self.portal.asked) < pages:

@@ -16,7 +16,9 @@ from ckanapi.errors import CKANAPIError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.errors import AddressRefused, BadDocument, LimitExceeded, SourceError, Unreachable
+import harvesters
+from catalog.data.workers import Workers
+from catalog.errors import AddressRefused, BadDocument, DataError, LimitExceeded, SourceError, Unreachable
 from catalog.settings import Settings
 from catalog.source import Source
 from harvesters._fetch import Fetch
@@ -218,6 +220,29 @@ def test_kept_answers_are_bounded(tmp_path: Path) -> None:
     assert kept.get("0") is None
     kept.put("large", {}, bytes(5_000))
     assert kept.get("large") is None
+
+
+def test_a_header_is_described_once_until_its_file_changes(settings: Settings, tmp_path: Path) -> None:
+    sample = Path(harvesters.__file__).parent / "sample"
+    path = tmp_path / "a.nc"
+    path.write_bytes(next(iter(sorted(sample.glob("*.nc")))).read_bytes())
+    with (
+        Workers(1, seconds=60, memory=2_000_000_000, queue=1) as workers,
+        Fetch(settings, SOURCE, workers) as door,
+    ):
+        first = door.header(path)
+        assert json.loads(first)["file"]["size"] == path.stat().st_size
+        asked: list[object] = []
+        run = workers.run
+        workers.run = lambda *args, **named: asked.append(args) or run(*args, **named)
+        assert door.header(path) == first
+        assert not asked
+        path.write_bytes(b"no data file")
+        with pytest.raises(DataError):
+            door.header(path)
+        assert len(asked) == 1
+        with pytest.raises(DataError, match="gone"):
+            door.header(tmp_path / "gone.nc")
 
 
 def test_ckanapi_asks_through_the_door(fetch: Fetch, waits: list[float]) -> None:
