@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import orjson
+
 from catalog.dialects import acdd
 from catalog.errors import BadSource, DataError
 from catalog.record import Record
@@ -55,7 +57,8 @@ _PAGE = 100
 def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     """List the data files under a folder by their relative path, each described by `fetch.header`.
 
-    Options: `include` and `exclude`, a glob or a list of globs of relative paths (`*` also crosses folders).
+    Options: `include` and `exclude`, a glob or a list of globs of relative paths (`*` also crosses folders); `given`,
+    a table of ACDD attributes by file stem, which stand in where a file says nothing itself (title_vi, license, …).
 
     Raises:
         BadSource: The url is no folder that can be read.
@@ -78,7 +81,7 @@ def _document(source: Source, folder: Path, path: Path, page: str, fetch: Fetch)
     native_id = path.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
     content, problem = b"", None
     try:
-        content = fetch.header(path)
+        content = _completed(fetch.header(path), source.options.get("given", {}).get(path.stem, {}))
     except DataError as error:
         problem = f"{error.code}: {error.message}"
     return Document(
@@ -90,6 +93,23 @@ def _document(source: Source, folder: Path, path: Path, page: str, fetch: Fetch)
         page=page,
         problem=problem,
     )
+
+
+def _completed(content: bytes, given: Mapping[str, Any]) -> bytes:
+    """The header with the operator's attributes where the file has none; a quality note says which."""
+    if not given:
+        return content
+    header = orjson.loads(content)
+    added = {name: value for name, value in given.items() if not header["attributes"].get(name)}
+    said = f"not said by the file but by the catalog's operator: {', '.join(added)}"
+    coverage = header["coverage"]
+    problems = [*coverage["problems"], {"code": "given-by-operator", "text": said}]
+    whole = {
+        **header,
+        "attributes": {**header["attributes"], **added},
+        "coverage": {**coverage, "problems": problems},
+    }
+    return orjson.dumps(whole)
 
 
 def _folder(source: Source) -> Path:

@@ -65,6 +65,15 @@ def test_a_record_says_no_path_of_the_server(client, sample_home):
         assert str(sample_home) not in text
 
 
+def test_every_sample_says_its_producer_and_licence_and_who_said_so(client):
+    for record in GRIDS:
+        answer = client.get(f"/api/datasets/{record}").json()
+        assert answer["parties"]
+        assert answer["licence"]
+        assert answer["title"]["vi"]
+        assert "given-by-operator" in {note["code"] for note in answer["quality"]}
+
+
 def truth(shared_sample):
     """The cells of the source file inside the Gulf of Tonkin box, by plain xarray."""
     with xr.open_dataset(shared_sample / "cmems_sea_level_20190223_bien_dong.nc") as source:
