@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.settings import Settings
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _err = Console(stderr=True)
+_PIPE_WIDTH = 240
 
 HomeOption = Annotated[
     Path | None,
@@ -205,7 +206,7 @@ def search(
     if as_json:
         _print_json(answer)
         return
-    table = Table("id", "title", "kind", "time", box=None)
+    table = Table(Column("id", no_wrap=True), "title", "kind", Column("time", no_wrap=True), box=None)
     for item in answer["items"]:
         span = item["extent"]["time"] or {}
         when = "/".join((span.get(end) or "..")[:10] for end in ("start", "end")) if span else ""
@@ -272,7 +273,7 @@ def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json
     if as_json:
         _print_json(answer)
         return
-    table = Table("id", "protocol", "records", "last run", "url", box=None)
+    table = Table(Column("id", no_wrap=True), "protocol", "records", "last run", "url", box=None)
     for item in answer["sources"]:
         run = item["last_run"]
         last = f"{run['state']} {run['started'][:16]}" if run else ""
@@ -307,7 +308,7 @@ def _opened(home: Path | None, sources: Path | None = None) -> Any:
 
 
 def _out() -> Console:
-    return Console(soft_wrap=not sys.stdout.isatty())
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def _print_json(answer: Any) -> None:
@@ -330,7 +331,7 @@ def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
         "withdrawn",
         "seconds",
     )
-    table = Table(*columns, box=None)
+    table = Table(*(Column(name, no_wrap=True, min_width=len(name)) for name in columns), box=None)
     for run in runs:
         counts = run.counts
         table.add_row(
