@@ -1,4 +1,4 @@
-"""The law of formats: reading the bytes back gives the same numbers. Each file of catalog/formats is found by itself."""
+"""The law of formats: reading the bytes back gives the same numbers. Each format is found by itself."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from covjson_pydantic.coverage import Coverage
 
 from catalog import formats
 from catalog.data import axes as ax
-from catalog.data import opening, subset
+from catalog.data import blocks, opening, subset, tables
 from catalog.data.packing import unpack
 from catalog.errors import NotFound, NotSubsettable
 from catalog.record import Distribution
@@ -32,11 +32,12 @@ def made(**changes):
     packed[0, 0, 0, :2] = -32_768
     floats = rng.normal(size=shape).astype(">f4")
     floats[1, 1, 1] = np.float32(1e34)
+    packing = {"scale_factor": np.float32(0.01), "add_offset": 20.0, "_FillValue": np.int16(-32_768)}
     variables = {
-        "packed": (("time", "depth", "lat", "lon"), packed, {"scale_factor": np.float32(0.01), "add_offset": 20.0, "_FillValue": np.int16(-32_768)}),
+        "packed": (("time", "depth", "lat", "lon"), packed, packing),
         "odd": (("time", "depth", "lat", "lon"), packed.astype("i4"), {"scale_factor": 0.001530000000000012}),
         "float": (("time", "depth", "lat", "lon"), floats, {"_FillValue": np.float32(1e34), "units": "m s-1"}),
-        "double": (("lat", "lon"), rng.normal(size=(4, 5)) * 1e-7, {"long_name": "map, \"quoted\""}),
+        "double": (("lat", "lon"), rng.normal(size=(4, 5)) * 1e-7, {"long_name": 'map, "quoted"'}),
         "count": (("time",), np.array([1, 2, 3], "u2")),
     }  # fmt: skip
     coordinates = {
@@ -181,9 +182,9 @@ def test_cuts_of_the_sample_are_the_source_cell_for_cell(suffix, sample, shared_
         content = written(suffix, got)
     with xr.open_dataset(path, decode_times=False) as oracle:
         inside = {axes.longitude: slice(105.5, 110), axes.latitude: slice(17, 22)}
-        oracle = oracle.sel(inside).load()
+        wanted = oracle.sel(inside).load()
     for name, numbers in numbers_of(suffix, content, got, tmp_path).items():
-        want = oracle[name].values.ravel()
+        want = wanted[name].values.ravel()
         np.testing.assert_allclose(numbers, want, rtol=1e-7, equal_nan=True)
         assert np.isfinite(numbers).sum() == np.isfinite(want).sum() > 0
 
@@ -258,8 +259,6 @@ def test_variables_of_unlike_dimensions_do_not_multiply():
 
 
 def test_many_blocks_are_one_table(suffix, tmp_path, monkeypatch):
-    from catalog.data import blocks, tables
-
     monkeypatch.setattr(tables, "_BLOCK_ROWS", 7)
     monkeypatch.setattr(tables, "_LOADED_VALUES", 50)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 200)

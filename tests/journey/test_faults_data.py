@@ -1,5 +1,6 @@
 """FAULTS.md rows 15, 16 and 17: files that crash, hang, are cut short or claim a terabyte."""
 
+import contextlib
 import random
 import resource
 import threading
@@ -91,12 +92,8 @@ def test_row_15_hostile_files_cost_themselves_only(shared_faults, shared_sample)
 def test_row_15_our_own_reading_of_hostile_files_ends(shared_faults, name):
     with Workers(1, seconds=3, memory=500 * MEGABYTE, queue=0) as workers:
         began = time.monotonic()
-        try:
-            found = workers.run(opening.describe, str(shared_faults / name))
-        except (DataUnreadable, WorkerCrashed, WorkerTimeout) as error:
-            assert error.message
-        else:
-            assert found["variables"]
+        with contextlib.suppress(DataUnreadable, WorkerCrashed, WorkerTimeout):
+            assert workers.run(opening.describe, str(shared_faults / name))["variables"]
         assert time.monotonic() - began < 10
         assert workers.run(len, "alive") == 5
 

@@ -129,9 +129,9 @@ class _Quiet(WSGIRequestHandler):
 @pytest.fixture
 def opendap(shared_sample):
     """A DAP2 server of the sample's sea level, on loopback; its address."""
-    with warnings.catch_warnings(action="ignore"):
-        from pydap.handlers.lib import BaseHandler
-        from pydap.model import BaseType, DatasetType, GridType
+    with warnings.catch_warnings(action="ignore"):  # a module that pydap's server needs is deprecated
+        from pydap.handlers.lib import BaseHandler  # noqa: PLC0415
+        from pydap.model import BaseType, DatasetType, GridType  # noqa: PLC0415
 
     served = DatasetType("sea_level")
     path = shared_sample / "cmems_sea_level_20190223_bien_dong.nc"
