@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from catalog import formats
@@ -147,7 +148,7 @@ class Catalog:
             result_bytes=self.settings.max_result_bytes, decoded_bytes=self.settings.max_decoded_bytes
         )
         spool = self.workers.spool(
-            _cut_and_write, distribution, cut, suffix, record.id, reach, limits, key=distribution.address
+            _cut_and_write, distribution, cut, suffix, record.id, reach, limits, key=_key(distribution)
         )
         return Result(spool, chosen.MEDIA_TYPE, f"{record.id}.{suffix}")
 
@@ -163,6 +164,17 @@ def _cut_and_write(  # noqa: PLR0913 - one flat, picklable call into a worker pr
     """Open, cut and write, in a worker process."""
     with opening.opened(distribution, reach) as dataset:
         yield from formats.named(suffix).write(subset.cut(dataset, cut, record_id, limits))
+
+
+def _key(distribution: Distribution) -> tuple[str | int, ...]:
+    """What crashes are counted against: the address, and for a local one the very file that is there now."""
+    if distribution.protocol not in LOCAL:
+        return (distribution.address,)
+    try:
+        facts = Path(distribution.address).stat()
+    except OSError:
+        return (distribution.address,)
+    return (distribution.address, facts.st_size, facts.st_mtime_ns)
 
 
 def openable(record: Record) -> Distribution:

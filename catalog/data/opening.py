@@ -146,11 +146,11 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
     if form == "zarr":
         try:
             with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
-                dataset = xr.open_dataset(path, engine="zarr", chunks=None, **_UNDECODED)
+                found = xr.open_dataset(path, engine="zarr", chunks=None, **_UNDECODED)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _unreadable(path.name, error) from error
-        with dataset:
-            yield dataset
+        with found:
+            yield _in_order(found)
         return
     if form == "netcdf3":
         check_whole(path)
@@ -167,6 +167,11 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
             raise _unreadable(path.name, error) from error
         dataset.encoding["groups"] = tuple(file.groups)
         yield dataset
+
+
+def _in_order(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset with its variables by name: Zarr lists them as the file system does, each time otherwise."""
+    return dataset[sorted(dataset.variables, key=str)]
 
 
 @contextlib.contextmanager

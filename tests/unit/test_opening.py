@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import netCDF4
 import numpy as np
+import orjson
 import pytest
 import xarray as xr
 
@@ -46,6 +47,15 @@ def test_year_0_and_depth(shared_sample):
     assert coads["time"]["start"] == "0000-01-16T06:00:00Z"
     levitus = opening.describe(str(shared_sample / "levitus_climatology_bien_dong.nc"))["coverage"]
     assert levitus["vertical"] == [0, 5000]
+
+
+def test_a_zarr_folder_is_described_the_same_however_it_is_listed(tmp_path):
+    names = [f"v{letter}" for letter in "qwertyuiopasdf"]
+    for folder, order in (("one", names), ("two", names[::-1])):
+        for name in order:
+            xr.Dataset({name: ("x", [1.0])}).to_zarr(tmp_path / folder, mode="a", consolidated=False)
+    one, two = (opening.describe(str(tmp_path / folder)) for folder in ("one", "two"))
+    assert orjson.dumps({**one, "file": None}) == orjson.dumps({**two, "file": None})
 
 
 def test_a_zarr_folder(shared_real):
