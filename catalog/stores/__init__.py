@@ -110,7 +110,9 @@ class Store(Protocol):
 
     # --- runs: the runner's memory, in the same transactions
 
-    def begin(self, source: str, *, holder: str, lease_seconds: float, incremental: bool = False) -> tuple[Lease, Run]:
+    def begin(
+        self, source: str, *, holder: str, lease_seconds: float, incremental: bool = False
+    ) -> tuple[Lease, Run]:
         """Take the source's lease, and begin a run or take up an unfinished one at its checkpoint.
 
         An unfinished run is one whose holder died (its lease ended while it was `running`): the new lease goes on with
@@ -123,7 +125,9 @@ class Store(Protocol):
     def renew(self, lease: Lease, lease_seconds: float) -> None:
         """Give a sign of life. Raises LeaseLost."""
 
-    def finish(self, lease: Lease, state: State, *, missed_runs: int, shrink_hold: float, note: str = "") -> Run:
+    def finish(
+        self, lease: Lease, state: State, *, missed_runs: int, shrink_hold: float, note: str = ""
+    ) -> Run:
         """End the run and the lease, and retire what is gone, in one transaction.
 
         Only a run that ends `complete`, not incremental, and saw at least one dataset counts misses: a current record
