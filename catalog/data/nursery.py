@@ -42,6 +42,8 @@ def main(control_fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _import(PRELOAD)
+    with contextlib.suppress(Exception):
+        sys.modules["xarray"].backends.list_engines()  # looked up once here, not in every worker
     control = socket.socket(fileno=control_fd)
     nursery = os.getpid()
     while True:

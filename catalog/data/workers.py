@@ -32,6 +32,9 @@ sys.path[:] = json.loads(sys.argv[2])
 from catalog.data.nursery import main
 main(int(sys.argv[1]))"""
 
+# no threads that a job did not ask for, and no allocator that reserves address space beyond what it uses
+_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -108,7 +111,7 @@ class _Nursery:
             pass_fds=[fd],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **_FRUGAL},
         )
         theirs.close()
         self._control.settimeout(_SPAWN_SECONDS)

@@ -3,12 +3,17 @@
 import csv
 import io
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 from covjson_pydantic.coverage import Coverage
+
+from catalog.data.subset import parse
+from catalog.service import open_catalog
+from catalog.settings import Settings
 
 SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
 TONKIN = "105.5,17,110,22"
@@ -185,3 +190,11 @@ def test_sources_runs_and_health_report_the_harvest(client):
     assert runs[-1]["counts"]["new"] == 5
     assert client.get("/health").json() == {"status": "ok", "records": 5}
     assert len([source for source in sources if source["protocol"] in {"erddap", "ckan", "files"}]) > 10
+
+
+@pytest.mark.parametrize("suffix", ["nc", "csv", "parquet", "covjson"])
+def test_a_reader_serves_one_cut_after_another(sample_home, suffix):
+    with open_catalog(Settings(home=sample_home, readers=1)) as catalog:
+        first = catalog.workers.run(os.getpid)
+        catalog.subset(SEA_LEVEL, parse({"bbox": TONKIN}), suffix).spool.close()
+        assert catalog.workers.run(os.getpid) == first
