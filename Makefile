@@ -27,7 +27,7 @@ test: $(VENV)/installed-test ## run the tests (ARGS="-k subset" for some of them
 test-slow: $(VENV)/installed-test ## run the long fuzzing, load and kill tests
 	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m slow $(ARGS)
 
-test-browser: $(VENV)/installed-browser ## walk the pages in Chromium (needs chromium and chromium-driver)
+test-browser: $(VENV)/installed-test ## walk the pages in Chromium (needs chromium and chromium-driver)
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: $(VENV)/installed-check ## lint, formatting, types and import rules
@@ -65,11 +65,6 @@ $(VENV)/installed-test: $(BIN)/python $(NEEDED)
 	@echo "installing into $(VENV) with the test tools ..."
 	@$(INSTALL) '.[test]'
 	@touch $(VENV)/installed $@
-
-$(VENV)/installed-browser: $(BIN)/python $(NEEDED)
-	@echo "installing into $(VENV) with the test tools and Selenium ..."
-	@$(INSTALL) '.[test,browser]'
-	@touch $(VENV)/installed $(VENV)/installed-test $@
 
 $(VENV)/installed-check: $(BIN)/python $(NEEDED)
 	@echo "installing into $(VENV) with the checking tools ..."
