@@ -161,22 +161,13 @@ def serve(
 
 
 def _serve(settings: Settings, host: str, port: int, *, workers: int) -> None:
-    import uvicorn
+    from catalog import server
 
     os.environ["BIENMO_HOME"] = str(settings.home)
     if settings.sources:
         os.environ["BIENMO_SOURCES"] = str(settings.sources)
     _err.print(f"Biển Mở: http://{host}:{port}/", highlight=False)
-    uvicorn.run(
-        "catalog.__main__:application",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-        server_header=False,
-    )
+    server.run("catalog.__main__:application", host=host, port=port, workers=workers)
 
 
 def application() -> Any:
