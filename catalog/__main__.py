@@ -5,12 +5,13 @@ Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of wh
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
@@ -45,11 +46,24 @@ def main() -> None:
     try:
         app()
     except CatalogError as error:
-        _err.print(f"[red]{error.code}[/red]: ", end="", highlight=False)
-        _err.print(error.message, markup=False, highlight=False, soft_wrap=True)
-        if error.hint:
-            _err.print(f"  {error.hint}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _say(error.code, error.message, error.hint)
+    except ValidationError as error:
+        first = error.errors()[0]
+        _say(
+            "bad-setting",
+            f"{error.title}.{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            "see docs/reference/settings.md",
+        )
+    except OSError as error:
+        _say("system", f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    sys.exit(1)
+
+
+def _say(code: str, message: str, hint: str = "") -> None:
+    _err.print(f"[red]{code}[/red]: ", end="", highlight=False)
+    _err.print(message, markup=False, highlight=False, soft_wrap=True)
+    if hint:
+        _err.print(f"  {hint}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _settings(home: Path | None, sources: Path | None = None) -> Settings:
@@ -246,12 +260,20 @@ def cut(
     given = {"variables": variables, "bbox": bbox, "time": time, "depth": depth, "stride": stride}
     with _opened(home) as catalog, _err.status(f"cutting {record_id}"):
         result = catalog.subset(record_id, subset.parse({k: v for k, v in given.items() if v}), suffix)
-        partial = output.with_name(f".{output.name}.part")
-        with partial.open("wb") as file:
-            file.writelines(result.spool.pieces())
-        partial.replace(output)
-        result.spool.close()
+        with result.spool as spool:
+            _write_whole(output, spool.pieces())
     _err.print(f"{output}: {output.stat().st_size:,} bytes", highlight=False)
+
+
+def _write_whole(output: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file that is there whole or not at all."""
+    partial = output.with_name(f".{output.name}.part")
+    try:
+        with partial.open("wb") as file:
+            file.writelines(pieces)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @app.command("sources")

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from catalog import interfaces, web
 from catalog.errors import BadRequest, CatalogError, NotFound
@@ -29,6 +30,18 @@ class MethodNotAllowed(CatalogError):
     """An address that knows no such method."""
 
     code, status = "method-not-allowed", 405
+
+
+class HeadAsGet:
+    """Answers HEAD as GET (RFC 9110 §9.3.2); the server in front leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if head else scope, receive, send)
 
 
 def create_app(catalog: Catalog) -> FastAPI:
@@ -55,7 +68,8 @@ def create_app(catalog: Catalog) -> FastAPI:
             app.include_router(import_module(f"catalog.interfaces.{module.name}").router(catalog))
     app.include_router(web.router(catalog))
     _handle_errors(app)
-    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"])
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"])
+    app.add_middleware(HeadAsGet)
     return app
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
+import anyio.lowlevel
 import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -159,7 +160,8 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             str | None, Query(description="first/last, ISO 8601, both included; `..` is open.")
         ] = None,
         variable: Annotated[
-            str | None, Query(description="CF standard name, variable name, or a word for it.")
+            str | None,
+            Query(description="CF standard name, variable name, or its whole name in Vietnamese or English."),
         ] = None,
         organisation: Annotated[
             str | None, Query(description="Name of a party, as the facet gives it.")
@@ -239,6 +241,9 @@ async def _stream(spool: Spool) -> AsyncIterator[bytes]:
     try:
         for piece in spool.pieces():
             yield piece
+            await (
+                anyio.lowlevel.checkpoint()
+            )  # others' turn, also when the client is gone and takes all at once
     finally:
         spool.close()
 

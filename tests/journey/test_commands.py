@@ -88,3 +88,24 @@ def test_folders_of_the_user_are_harvested_by_a_sources_file(tmp_path, shared_sa
     bienmo("harvest", "--sources", str(tmp_path / "sources.toml"), home=home)
     answer = json.loads(bienmo("search", "sea level", "--json", home=home).stdout)
     assert "mine-cmems_sea_level_20190223_bien_dong" in {item["id"] for item in answer["items"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code"),
+    [
+        (("subset", SEA_LEVEL, "-o", "/nonexistent/x.nc"), {}, b"system"),
+        (("search",), {"BIENMO_READERS": "many"}, b"bad-setting"),
+        (("show", "none"), {}, b"not-found"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence_not_a_trace(sample_home, words, environment, code):
+    ran = bienmo(*words, home=sample_home, check=False, **environment)
+    assert ran.returncode == 1
+    assert code in ran.stderr
+    assert b"Traceback" not in ran.stderr
+
+
+def test_a_home_that_cannot_be_is_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    ran = bienmo("search", home=tmp_path / "file" / "home", check=False)
+    assert (ran.returncode, b"Traceback" in ran.stderr) == (1, False)

@@ -6,6 +6,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
 PATHS = [
@@ -80,6 +81,7 @@ def test_what_the_api_says_of_itself_holds(own_app):
         def one(case):
             answer = case.call()
             assert answer.status_code < 500, (case.formatted_path, case.query, answer.text[:300])
+            case.validate_response(answer, checks=[status_code_conformance, content_type_conformance])
 
         one()
         tried += 1
