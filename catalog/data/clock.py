@@ -91,7 +91,7 @@ class Clock:
             known.any() and (times[known].min() < earliest or times[known].max() > _LAST)
         ):
             return None
-        times[~known] = np.datetime64("NaT")
+        times[~known] = np.datetime64("NaT", "us")
         return times
 
     def instants(self, values: npt.NDArray[np.float64]) -> list[str]:
