@@ -13,6 +13,7 @@ from catalog.data.axes import Axes
 from catalog.data.clock import NEVER, position
 from catalog.data.coverage import cover, spacing
 from catalog.data.cuts import Cut
+from catalog.data.packing import unpack
 from catalog.errors import BadRequest, DataUnreadable, NotSubsettable, OutsideDomain
 from catalog.record import BBox
 
@@ -22,6 +23,7 @@ Picks = Mapping[str, npt.NDArray[np.intp]]
 _Mask = npt.NDArray[np.bool_]
 _Floats = npt.NDArray[np.float64]
 _CIRCLE = 360.0
+_FOLDED = 2.5e-13  # degrees: what bringing a longitude into −180…180 may cost in float64
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,17 @@ def _in_box(dataset: xr.Dataset, axes: Axes, box: BBox) -> Iterator[_Condition]:
         )
     x, y = dataset[axes.longitude], dataset[axes.latitude]
     longitudes, latitudes = ax.values(x.variable), ax.values(y.variable)
-    unrolled = unroll(longitudes, _bound(x, box.west), _bound(x, box.east))
+    # the same meridian is written 0…360 and −180…180, in the axis's own precision: the coarser writing counts
+    written = np.maximum.reduce([np.abs(longitudes), longitudes % _CIRCLE, _fold(longitudes)])
+    slack = _slack(x, longitudes, written, axes)
+    unrolled = unroll(longitudes, box.west, box.east, slack)
     middle = box.west + (box.east - box.west) % _CIRCLE / 2
     around = middle + (longitudes - middle + _CIRCLE / 2) % _CIRCLE - _CIRCLE / 2
     order = unrolled if axes.geometry == "rectilinear" else None
     yield _Condition(
         axes.longitude, "longitude", np.isfinite(unrolled), order, _nearest(longitudes, around, middle)
     )
-    inside = (latitudes >= _bound(y, box.south)) & (latitudes <= _bound(y, box.north))
+    inside = _within(latitudes, box.south, box.north, _slack(y, latitudes, np.abs(latitudes), axes))
     nearest = _nearest(latitudes, latitudes, (box.south + box.north) / 2)
     yield _Condition(axes.latitude, "latitude", inside, nearest=nearest)
 
@@ -123,22 +128,23 @@ def _in_depth(dataset: xr.Dataset, axes: Axes, depth: tuple[float, float]) -> It
         raise NotSubsettable("the data have no depth axis in metres", hint="ask without depth")
     variable = dataset[axes.vertical]
     depths = ax.values(variable.variable) * factor
-    top, bottom = (_bound(variable, bound / factor) * factor for bound in depth)
-    nearest = _nearest(depths, depths, (top + bottom) / 2)
-    yield _Condition(axes.vertical, "depth", (depths >= top) & (depths <= bottom), nearest=nearest)
+    nearest = _nearest(depths, depths, (depth[0] + depth[1]) / 2)
+    inside = _within(depths, *depth, _slack(variable, depths, np.abs(depths), axes))
+    yield _Condition(axes.vertical, "depth", inside, nearest=nearest)
 
 
-def unroll(longitudes: _Floats, west: float, east: float) -> _Floats:
+def unroll(longitudes: _Floats, west: float, east: float, slack: _Floats | float = 0.0) -> _Floats:
     """Return longitudes brought into the closed range west…east by whole turns; NaN for those outside it.
 
-    Where the range is the whole circle, every longitude stays as it is.
+    Where the range is the whole circle, every longitude stays as it is. `slack` (degrees) is how far beyond the range
+    a longitude is still inside.
     """
-    east = east if west <= east else east + _CIRCLE
+    east = east if west <= east + _FOLDED else east + _CIRCLE
     if east - west >= _CIRCLE:
         return longitudes
     found = np.full(longitudes.shape, np.nan)
     for turn in _CIRCLE * np.arange(-3, 4):
-        inside = (longitudes >= west + turn) & (longitudes <= east + turn)
+        inside = _within(longitudes, west + turn, east + turn, slack)
         found[inside] = longitudes[inside] - turn
     return found
 
@@ -180,9 +186,31 @@ def _outside(dataset: xr.Dataset, said: str) -> OutsideDomain:
     )
 
 
-def _bound(variable: xr.DataArray, bound: float) -> float:
-    """A bound at the coordinate's own precision: 105.1 means the centre that a float32 axis prints as 105.1."""
-    return float(np.float32(bound)) if variable.dtype == np.float32 else bound
+def _within(values: _Floats, first: float, last: float, slack: _Floats | float) -> _Mask:
+    found: _Mask = (values >= first - slack) & (values <= last + slack)
+    return found
+
+
+def _fold(longitudes: _Floats) -> _Floats:
+    """How far longitudes are from Greenwich."""
+    found: _Floats = np.abs((longitudes + _CIRCLE / 2) % _CIRCLE - _CIRCLE / 2)
+    return found
+
+
+def _slack(variable: xr.DataArray, values: _Floats, written: _Floats, axes: Axes) -> _Floats:
+    """How far a bound may be from a centre and still be that centre: two units in the last place of the axis's type.
+
+    105.1 so means the centre that a float32 axis prints as 105.1. It is less than would reach the next centre.
+    """
+    dtype = unpack(np.empty(0, variable.dtype), variable.attrs).dtype
+    precise = dtype if dtype.kind == "f" and dtype.itemsize < np.dtype(np.float64).itemsize else np.float64
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = 2 * np.spacing(written.astype(precise)).astype(np.float64)
+    found = np.maximum(found, _FOLDED)
+    if axes.geometry == "rectilinear":
+        gaps = np.diff(np.unique(values[np.isfinite(values)]))
+        found = np.minimum(found, gaps.min() / 4) if gaps.size else found
+    return found
 
 
 def _strided(dataset: xr.Dataset, axes: Axes, stride: Mapping[str, int], picks: dict[str, Any]) -> Picks:

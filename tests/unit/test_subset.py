@@ -99,6 +99,46 @@ def test_a_box_holds_the_cells_whose_centre_is_inside(tmp_path, x, y, west, widt
     assert whole or np.all(np.diff(east) > 0) or np.all(np.diff(east) < 0)
 
 
+@given(
+    step=st.sampled_from([0.1, 0.0125, 1 / 3]),
+    start=st.sampled_from([0, -180, 1.25]),
+    dtype=st.sampled_from(["f4", "f8"]),
+    turn=st.sampled_from([0, 360, -360]),
+    full=st.booleans(),
+    place=st.integers(0, 10_000),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+def test_a_box_on_a_printed_centre_holds_that_centre_and_no_other(
+    tmp_path, step, start, dtype, turn, full, place
+):
+    path = tmp_path / f"{step}{start}{dtype}.nc"
+    x = (start + np.arange(min(1800, int(359 / step))) * step).astype(dtype)
+    y = (np.arange(200) * step - 7).astype(dtype)
+    if not path.exists():
+        make(path, lat=(y, NORTH), lon=(x, EAST))
+    column, row = place % x.size, place % y.size
+    printed = repr(float(x[column])) if full else str(x[column])
+    if (
+        turn and -180 <= float(x[column]) + turn <= 360
+    ):  # the other writing of the same meridian, as a client with the same type makes it
+        other = x[column].astype(dtype) + np.dtype(dtype).type(turn)
+        printed = repr(float(other)) if full else str(float(printed) + turn)
+    box = f"{printed},{y[row]},{printed},{y[row]}"
+    got = cut(path, bbox=box)
+    assert (got.lon.values.tolist(), got.lat.values.tolist()) == ([x[column]], [y[row]])
+
+
+def test_a_box_on_a_0_to_360_source_s_own_centres_keeps_its_edges(shared_real):
+    path = shared_real / "files/erddap_griddap/MWsstd1day.nc"
+    with opened(path) as source:
+        columns = source.longitude.values
+    assert "210.6625" in map(str, columns.tolist())
+    for first, last in zip(columns[:-10:7], columns[10::7], strict=False):
+        got = cut(path, bbox=f"{float(first)!r},30,{float(last)!r},30")
+        np.testing.assert_array_equal(got.longitude.values, columns[(columns >= first) & (columns <= last)])
+    assert cut(path, bbox="210.6625,30,210.6625,30").longitude.values.tolist() == [210.6625]
+
+
 CALENDARS = st.sampled_from(["standard", "proleptic_gregorian", "noleap", "all_leap", "360_day", "julian"])
 
 
