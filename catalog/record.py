@@ -28,6 +28,14 @@ Role = Literal[
 ]  # fmt: skip
 """Roles of a party: ISO 19115-1 CI_RoleCode."""
 
+MOST: Mapping[str, int] = MappingProxyType(
+    {
+        "boxes": 1_000, "keywords": 1_000, "themes": 100, "variables": 10_000, "parties": 500,
+        "distributions": 2_000, "quality": 1_000,
+    }
+)  # fmt: skip
+"""How many of each a record has at most; a dialect that meets more leaves the rest out, with a note."""
+
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 RecordId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,100}$")]
@@ -189,7 +197,7 @@ class Resolution(Model):
 class Extent(Model):
     """Where and when the data are."""
 
-    boxes: tuple[BBox, ...] = ()
+    boxes: tuple[BBox, ...] = Field(default=(), max_length=MOST["boxes"])
     vertical: VerticalRange | None = None
     time: TimeRange | None = None
     resolution: Resolution | None = None
@@ -269,12 +277,12 @@ class Record(Model):
     native_id: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     title: Text
     summary: Text | None = None
-    keywords: tuple[Text, ...] = ()
-    themes: tuple[Name, ...] = ()
+    keywords: tuple[Text, ...] = Field(default=(), max_length=MOST["keywords"])
+    themes: tuple[Name, ...] = Field(default=(), max_length=MOST["themes"])
     kind: Kind = "document"
-    variables: tuple[Variable, ...] = ()
+    variables: tuple[Variable, ...] = Field(default=(), max_length=MOST["variables"])
     extent: Extent = Extent()
-    parties: tuple[Party, ...] = ()
+    parties: tuple[Party, ...] = Field(default=(), max_length=MOST["parties"])
     licence: Licence | None = None
     citation: Words | None = None
     doi: Annotated[str, StringConstraints(pattern=r"^10\.\d{4,9}/\S+$")] | None = None
@@ -282,8 +290,8 @@ class Record(Model):
     update_frequency: str | None = Field(default=None, max_length=200)
     created: Instant | None = None
     modified: Instant | None = None
-    distributions: tuple[Distribution, ...] = ()
-    quality: tuple[QualityNote, ...] = ()
+    distributions: tuple[Distribution, ...] = Field(default=(), max_length=MOST["distributions"])
+    quality: tuple[QualityNote, ...] = Field(default=(), max_length=MOST["quality"])
     landing_page: Address | None = None
     document_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -294,6 +302,10 @@ class Record(Model):
         if len(names) != len(set(names)):
             raise ValueError("two variables have the same name")
         return value
+
+    def same(self, other: "Record") -> bool:
+        """Tell whether two records say the same, be they read from documents of different bytes."""
+        return self == other.model_copy(update={"document_hash": self.document_hash})
 
     def data_variables(self) -> tuple[Variable, ...]:
         """Return the variables that are data, not coordinates."""

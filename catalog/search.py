@@ -52,7 +52,7 @@ class Query(Model):
     lang: Literal["vi", "en"] = "vi"
 
     def terms(self, split: Callable[[str], tuple[str, ...]] = tokens) -> tuple[tuple[str, ...], ...]:
-        """Return the terms of `q`, each a tuple of folded words that follow one another; at most 32."""
+        """Return the terms of `q`, each a tuple of folded words that follow one another; at most 32 words in all."""
         return terms(self.q, split)
 
 
@@ -125,7 +125,7 @@ _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
 
 
 def terms(q: str, split: Callable[[str], tuple[str, ...]] = tokens) -> tuple[tuple[str, ...], ...]:
-    """Return the terms of a question, at most 32; an unpaired quote is no quote.
+    """Return the terms of a question, at most 32 words in all; an unpaired quote is no quote.
 
     Args:
         q: The question.
@@ -134,7 +134,12 @@ def terms(q: str, split: Callable[[str], tuple[str, ...]] = tokens) -> tuple[tup
     flat: list[tuple[str, ...]] = []
     for quoted, plain in _QUOTED.findall(q):
         flat.extend([split(quoted)] if quoted else [(word,) for word in split(plain)])
-    return tuple(dict.fromkeys(words for words in flat if words))[:MAX_TERMS]
+    kept: list[tuple[str, ...]] = []
+    room = MAX_TERMS
+    for words in dict.fromkeys(words for words in flat if words):
+        kept += [words[:room]] if room else []
+        room -= len(words[:room])
+    return tuple(kept)
 
 
 def texts(record: Record) -> Iterator[str]:

@@ -10,11 +10,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol, Self
 
-from catalog.errors import CatalogError, LeaseLost, NotFound, Withdrawn
+from catalog.errors import CatalogError, LeaseLost, NotFound
 from catalog.instant import now, seconds
+from catalog.search import Query
 from catalog.settings import Settings
-from catalog.source import Source
-from catalog.stores import Counts, Entry, Lease, Quarantined, Run, State, Store
+from catalog.source import Document, Source, slug
+from catalog.stores import (
+    MAX_QUARANTINE_SHOWN,
+    Counts,
+    Entry,
+    Lease,
+    Quarantined,
+    Run,
+    State,
+    Store,
+    records,
+)
 
 LONGEST_LEASE = 60.0
 _LOG = logging.getLogger(__name__)
@@ -88,40 +99,48 @@ class Rehearsal:
     """Says what a harvest would do to the store, and does nothing; its run has the id 0."""
 
     def __init__(self, source: Source, store: Store) -> None:
-        self._store, self._source = store, source
-        self._seen: dict[str, bool] = {}
+        self._store = store
+        self._ids = {record.native_id: record.id for record in records(store, Query(source=source.id))}
+        self._seen: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._quarantine: list[Quarantined] = []
         self.run = Run(id=0, source=source.id, state="running", started=now())
 
     def keep(self, entries: Sequence[Entry], page: str) -> Counts:  # noqa: ARG002 - nothing is kept
         """Compare the entries with what the store has."""
-        fresh = [entry for entry in entries if entry.document.native_id not in self._seen]
-        counted = Counter(self._would(entry) for entry in fresh)
+        fresh = {entry.document.native_id: entry for entry in entries}
+        counted = Counter(self._would(entry) for name, entry in fresh.items() if name not in self._seen)
+        self._seen |= fresh.keys()
         self._counts += counted
         return Counts(**counted)
 
     def _would(self, entry: Entry) -> str:
-        native_id = entry.document.native_id
-        self._seen[native_id] = False
-        if entry.record is None:
-            reason = entry.reason or ""
-            self._quarantine.append(Quarantined(native_id=native_id, reason=reason, url=entry.document.url))
+        document, record = entry.document, entry.record
+        if record is None:
+            if len(self._quarantine) < MAX_QUARANTINE_SHOWN:
+                line = Quarantined(native_id=document.native_id, reason=entry.reason or "", url=document.url)
+                self._quarantine.append(line)
             return "quarantined"
-        try:
-            kept = self._store.get(entry.record.id)
-        except NotFound:
-            return "new"
-        except Withdrawn:
-            return "changed"
-        if kept.native_id != native_id:
-            return "new"
-        self._seen[native_id] = True
-        return "unchanged" if kept == entry.record else "changed"
+        known = self._ids.get(document.native_id)
+        if known is None:
+            return "changed" if self._withdrawn(document) else "new"
+        kept = self._store.get(known)
+        return "unchanged" if kept.same(record.model_copy(update={"id": known})) else "changed"
+
+    def _withdrawn(self, document: Document) -> bool:
+        """Tell whether the store had the dataset once, under its own id or one made distinct."""
+        distinct = slug(document.source, document.name or document.native_id, distinct_by=document.native_id)
+        for record_id in (document.id, distinct):
+            with contextlib.suppress(NotFound):
+                kept = [version.record for version in self._store.history(record_id) if version.record]
+                told = [(record.source, record.native_id) for record in kept]
+                if (document.source, document.native_id) in told:
+                    return True
+        return False
 
     def end(self, state: State, note: str) -> Run:
         """Return the run as it would be, but for what it would retire."""
-        missing = self._store.sources().get(self._source.id, 0) - sum(self._seen.values())
+        missing = len(self._ids.keys() - self._seen)
         ended = now()
         return self.run.model_copy(
             update={
@@ -130,7 +149,7 @@ class Rehearsal:
                 "seconds": seconds(ended) - seconds(self.run.started),
                 "seen": len(self._seen),
                 "counts": Counts(**self._counts),
-                "missing": max(0, missing),
+                "missing": missing,
                 "note": note or "a rehearsal: nothing was written",
                 "quarantine": tuple(self._quarantine),
             }

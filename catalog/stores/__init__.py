@@ -47,6 +47,9 @@ class Counts(Model):
     quarantined: int = 0
 
 
+MAX_QUARANTINE_SHOWN = 100
+"""Lines of a run's quarantine that a store gives with it; `counts.quarantined` says how many there are."""
+
 State = Literal["running", "complete", "incomplete", "suspect", "held", "failed"]
 
 
@@ -59,7 +62,7 @@ class Quarantined(Model):
 
 
 class Run(Model):
-    """A harvest of one source: its state, its counts and its seconds."""
+    """A harvest of one source: its state, its counts, its seconds, and the first lines of its quarantine."""
 
     id: int
     source: str
@@ -85,9 +88,11 @@ class Store(Protocol):
     def put(self, entries: Sequence[Entry], *, lease: Lease | None = None, page: str | None = None) -> Counts:
         """Keep entries, their documents and, under a lease, what was seen and the page reached, in one transaction.
 
-        A record equal to the one kept is unchanged; else the old version's `valid_to` is set and a new one begins. A
-        withdrawn record that comes back is restored under its id. An id in use by another native id of any source is
-        made distinct (`slug(…, distinct_by=native_id)`); a known (source, native_id) keeps its id for ever.
+        A record that says the same as the one kept (`Record.same`) is unchanged, and nothing of it is kept: the old
+        one stays, with the document it was read from, though the new document's bytes may differ. Else the old
+        version's `valid_to` is set and a new one begins. A withdrawn record that comes back is restored under its
+        id. An id in use by another native id of any source is made distinct (`slug(…, distinct_by=native_id)`); a
+        known (source, native_id) keeps its id for ever.
 
         Raises:
             LeaseLost: The lease ended or another run holds it; nothing was written.
@@ -97,10 +102,14 @@ class Store(Protocol):
         """Return the current record. Raises NotFound, or Withdrawn for a record that is no more."""
 
     def search(self, query: Query) -> Page:
-        """Return the page of current records that `search.matches` says, and the facet counts of all of them."""
+        """Return the page of current records that `search.matches` says, and the facet counts of all of them.
 
-    def history(self, record_id: str) -> tuple[Version, ...]:
-        """Return every version, oldest first. Raises NotFound."""
+        Raises:
+            TooBusy: A store that limits the time of a search broke it off.
+        """
+
+    def history(self, record_id: str, *, limit: int = 100) -> tuple[Version, ...]:
+        """Return the newest `limit` versions, oldest first. Raises NotFound."""
 
     def document(self, document_hash: str) -> Document:
         """Return a document as it was given, by the hash that records carry. Raises NotFound."""
@@ -139,8 +148,10 @@ class Store(Protocol):
             LeaseLost: The lease ended; nothing was written.
         """
 
-    def runs(self, source: str | None = None, *, limit: int = 50) -> tuple[Run, ...]:
-        """Return runs, newest first, with their quarantine."""
+    def runs(
+        self, source: str | None = None, *, limit: int = 50, quarantine: int = MAX_QUARANTINE_SHOWN
+    ) -> tuple[Run, ...]:
+        """Return runs, newest first, each with the first `quarantine` lines of its quarantine (0: without)."""
 
     def last_complete(self, source: str) -> str | None:
         """Return when the source's last complete run, full or incremental, started; None if there was none."""
@@ -160,4 +171,6 @@ def records(store: Store, query: Query) -> Iterator[Record]:
             return
 
 
-__all__ = ["Counts", "Entry", "Lease", "Quarantined", "Run", "State", "Store", "Version", "records"]
+__all__ = [
+    "MAX_QUARANTINE_SHOWN", "Counts", "Entry", "Lease", "Quarantined", "Run", "State", "Store", "Version", "records",
+]  # fmt: skip

@@ -1,6 +1,7 @@
 """An SQLite file for many threads and processes: the version guard, the schema, and transactions."""
 
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from catalog.errors import StoreError
+from catalog.errors import StoreError, TooBusy
 
 WAL_RESET_FIXED = (3, 51, 3)
 """The first SQLite without the WAL-reset bug, which can corrupt a database that several processes write.
@@ -18,6 +19,7 @@ WAL_RESET_FIXED = (3, 51, 3)
 
 SCHEMA_VERSION = 1
 BUSY_MILLISECONDS = 30_000
+_STEPS = 1_000  # of SQLite's virtual machine, from one look at the clock to the next
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -154,6 +156,27 @@ class Database:
             connections = list(self._open)
         for connection in connections:
             connection.close()
+
+
+@contextmanager
+def limited(connection: apsw.Connection, seconds: float) -> Iterator[None]:
+    """Let a connection ask for so many seconds at most.
+
+    Raises:
+        TooBusy: The time is over; the question was broken off.
+    """
+    end = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() >= end, _STEPS)
+    try:
+        yield
+    except apsw.InterruptError as error:
+        raise TooBusy(
+            f"the search was broken off after {seconds:g} s",
+            hint="ask for fewer words, or for a smaller box or time, or try again",
+            details={"seconds": seconds, "retry_after": 1},
+        ) from error
+    finally:
+        connection.set_progress_handler(None)
 
 
 def _migrate(connection: apsw.Connection, path: Path) -> None:

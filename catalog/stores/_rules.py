@@ -50,7 +50,7 @@ def outcome(record: Record, kept: Record | None, *, known: bool) -> Outcome:
         return "new"
     if kept is None:
         return "restored"
-    return "unchanged" if kept == record else "changed"
+    return "unchanged" if kept.same(record) else "changed"
 
 
 def reason(entry: Entry) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from catalog.instant import now
-from catalog.stores import Entry, Lease, Quarantined, Run, _rules
+from catalog.stores import MAX_QUARANTINE_SHOWN, Entry, Lease, Quarantined, Run, _rules
 
 
 def _hold(connection: apsw.Connection, source: str) -> _rules.Hold | None:
@@ -71,12 +71,12 @@ def load(connection: apsw.Connection, number: int) -> Run:
     return Run.model_validate_json(connection.execute("SELECT json FROM runs WHERE run = ?", (number,)).get)
 
 
-def whole(connection: apsw.Connection, run: Run) -> Run:
-    """Return the run with its quarantine."""
+def whole(connection: apsw.Connection, run: Run, shown: int = MAX_QUARANTINE_SHOWN) -> Run:
+    """Return the run with the first lines of its quarantine."""
     rows = connection.execute(
         "SELECT native_id, reason, url FROM sightings WHERE run = ? AND outcome = 'quarantined'"
-        " ORDER BY native_id",
-        (run.id,),
+        " ORDER BY native_id LIMIT ?",
+        (run.id, shown),
     )
     quarantine = tuple(Quarantined(native_id=name, reason=reason, url=url) for name, reason, url in rows)
     return run.model_copy(update={"quarantine": quarantine})
@@ -112,10 +112,10 @@ def forget(connection: apsw.Connection, number: int) -> None:
     connection.execute("DELETE FROM sightings WHERE run = ? AND outcome != 'quarantined'", (number,))
 
 
-def runs(connection: apsw.Connection, source: str | None, limit: int) -> tuple[Run, ...]:
-    """Return runs, newest first, with their quarantine."""
+def runs(connection: apsw.Connection, source: str | None, limit: int, shown: int) -> tuple[Run, ...]:
+    """Return runs, newest first, each with the first `shown` lines of its quarantine."""
     rows = connection.execute(
         "SELECT json FROM runs WHERE source = ifnull(?, source) ORDER BY run DESC LIMIT ?", (source, limit)
     )
     found: list[Any] = rows.fetchall()
-    return tuple(whole(connection, Run.model_validate_json(text)) for (text,) in found)
+    return tuple(whole(connection, Run.model_validate_json(text), shown) for (text,) in found)

@@ -13,7 +13,17 @@ from catalog.instant import now
 from catalog.record import Record
 from catalog.search import FACETS, Page, Query, exact_tokens, facets_of, matches, texts
 from catalog.source import Document
-from catalog.stores import Counts, Entry, Lease, Quarantined, Run, State, Version, _rules
+from catalog.stores import (
+    MAX_QUARANTINE_SHOWN,
+    Counts,
+    Entry,
+    Lease,
+    Quarantined,
+    Run,
+    State,
+    Version,
+    _rules,
+)
 
 
 @dataclass
@@ -69,12 +79,11 @@ class MemoryStore:
 
     def _keep(self, entry: Entry, run: int | None) -> _rules.Outcome:
         document = entry.document
-        if document.content:
-            self._documents.setdefault(document.hash, document)
         row = self._rows.get((document.source, document.native_id))
         if row is not None:
             row.misses = 0
         if entry.record is None:
+            self._keep_document(document)
             return "quarantined"
         record = _rules.identified(entry, row.id if row else None, self._by_id.__contains__)
         what = _rules.outcome(record, row.record if row else None, known=row is not None)
@@ -82,8 +91,13 @@ class MemoryStore:
             row = _Row(id=record.id, source=document.source, native_id=document.native_id)
             self._rows[document.source, document.native_id] = self._by_id[record.id] = row
         if what != "unchanged":
+            self._keep_document(document)
             row.turn(record, now(), run)
         return what
+
+    def _keep_document(self, document: Document) -> None:
+        if document.content:
+            self._documents.setdefault(document.hash, document)
 
     def _see(
         self, run: int, entry: Entry, what: _rules.Outcome
@@ -126,9 +140,10 @@ class MemoryStore:
             facets={facet: _rules.hits(facet, counted[facet], query.lang) for facet in FACETS},
         )
 
-    def history(self, record_id: str) -> tuple[Version, ...]:
-        """Return every version, oldest first. Raises NotFound."""
-        return tuple(self._row(record_id).versions)
+    def history(self, record_id: str, *, limit: int = 100) -> tuple[Version, ...]:
+        """Return the newest `limit` versions, oldest first. Raises NotFound."""
+        versions = self._row(record_id).versions
+        return tuple(versions[max(0, len(versions) - limit) :])
 
     def document(self, document_hash: str) -> Document:
         """Return a document as it was given. Raises NotFound."""
@@ -205,14 +220,17 @@ class MemoryStore:
             del self._holds[lease.source]
             return self._whole(gone.run)
 
-    def _whole(self, run: Run) -> Run:
-        return run.model_copy(update={"quarantine": tuple(self._sightings[run.id].quarantine.values())})
+    def _whole(self, run: Run, shown: int = MAX_QUARANTINE_SHOWN) -> Run:
+        lines = sorted(self._sightings[run.id].quarantine.values(), key=lambda line: line.native_id)
+        return run.model_copy(update={"quarantine": tuple(lines[:shown])})
 
-    def runs(self, source: str | None = None, *, limit: int = 50) -> tuple[Run, ...]:
-        """Return runs, newest first, with their quarantine."""
+    def runs(
+        self, source: str | None = None, *, limit: int = 50, quarantine: int = MAX_QUARANTINE_SHOWN
+    ) -> tuple[Run, ...]:
+        """Return runs, newest first, each with the first `quarantine` lines of its quarantine."""
         with self._lock:
             found = [run for run in reversed(self._runs.values()) if source in {None, run.source}]
-            return tuple(self._whole(run) for run in found[:limit])
+            return tuple(self._whole(run, quarantine) for run in found[:limit])
 
     def last_complete(self, source: str) -> str | None:
         """Return when the source's last complete run started; None if there was none."""

@@ -15,10 +15,22 @@ from catalog.instant import now
 from catalog.record import Record
 from catalog.search import Page, Query
 from catalog.source import Document
-from catalog.stores import Counts, Entry, Lease, Run, State, Version, _index, _rules, _runs
-from catalog.stores._database import WAL_RESET_FIXED, Database
+from catalog.stores import (
+    MAX_QUARANTINE_SHOWN,
+    Counts,
+    Entry,
+    Lease,
+    Run,
+    State,
+    Version,
+    _index,
+    _rules,
+    _runs,
+)
+from catalog.stores._database import WAL_RESET_FIXED, Database, limited
 
 FILE = "catalog.sqlite"
+SEARCH_SECONDS = 0.5
 _DOCUMENT = ("media_type", "url", "source", "native_id", "name", "page", "fetched_at")
 
 
@@ -27,12 +39,14 @@ class SqliteStore:
 
     Args:
         home: The folder of the file; made where it is not there.
+        search_seconds: How long finding the answer to one query may take.
 
     Raises:
         StoreError: The SQLite library is unsafe, the file is no catalog, or a newer program wrote it.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, search_seconds: float = SEARCH_SECONDS) -> None:
+        self._search_seconds = search_seconds
         self._database = Database(home / FILE)
         self._lock = threading.Lock()
         self._facets = _index.NO_FACETS
@@ -54,21 +68,25 @@ class SqliteStore:
 
     def get(self, record_id: str) -> Record:
         """Return the current record. Raises NotFound or Withdrawn."""
-        last = self.history(record_id)[-1]
-        if last.record is None:
-            raise _rules.withdrawn(record_id, last.valid_from)
-        return last.record
+        text, since, _, _ = self._versions(record_id, 1)[0]
+        if text is None:
+            raise _rules.withdrawn(record_id, since)
+        return Record.model_validate_json(text)
 
-    def history(self, record_id: str) -> tuple[Version, ...]:
-        """Return every version, oldest first. Raises NotFound."""
+    def _versions(self, record_id: str, limit: int) -> list[Any]:
+        """The newest versions of a record as rows (json, from, to, run), newest first. Raises NotFound."""
         with self._database.read() as connection:
-            rows: list[Any] = connection.execute(
-                "SELECT json, valid_from, valid_to, run FROM versions JOIN records USING (number)"
-                " WHERE id = ? ORDER BY versions.version",
-                (record_id,),
+            number = connection.execute("SELECT number FROM records WHERE id = ?", (record_id,)).get
+            if number is None:
+                raise NotFound(f"there is no dataset {record_id[:100]!r}")
+            return connection.execute(
+                "SELECT json, valid_from, valid_to, run FROM versions WHERE number = ?"
+                " ORDER BY version DESC LIMIT ?",
+                (number, limit),
             ).fetchall()
-        if not rows:
-            raise NotFound(f"there is no dataset {record_id[:100]!r}")
+
+    def history(self, record_id: str, *, limit: int = 100) -> tuple[Version, ...]:
+        """Return the newest `limit` versions, oldest first. Raises NotFound."""
         return tuple(
             Version(
                 record=Record.model_validate_json(text) if text else None,
@@ -76,7 +94,7 @@ class SqliteStore:
                 valid_to=last,
                 run=run,
             )
-            for text, first, last, run in rows
+            for text, first, last, run in reversed(self._versions(record_id, limit))
         )
 
     def document(self, document_hash: str) -> Document:
@@ -101,15 +119,18 @@ class SqliteStore:
             )
 
     def search(self, query: Query) -> Page:
-        """Return the page of current records that `search.matches` says, and the facet counts of all."""
+        """Return the page of current records that `search.matches` says, and the facet counts of all.
+
+        Raises:
+            TooBusy: Finding them took longer than `search_seconds`.
+        """
         with self._snapshot() as (connection, facets):
-            found = _index.find(connection, query, facets)
-            if query.terms():
-                found = _index.worded(connection, query, found)
-            if query.terms() and query.sort == "relevance":
-                numbers = _index.best(connection, query, found)
-            else:
-                numbers = _index.ordered(connection, query, found)
+            with limited(connection, self._search_seconds):
+                found = _index.find(connection, query, facets)
+                if query.terms():
+                    found = _index.worded(connection, query, found)
+                by_rank = query.terms() and query.sort == "relevance"
+                numbers = (_index.best if by_rank else _index.ordered)(connection, query, found)
             items = tuple(record for number in numbers if (record := _current(connection, number)))
         return Page(
             matched=len(found),
@@ -163,10 +184,12 @@ class SqliteStore:
             _retire(connection, lease, gone)
             return _runs.whole(connection, gone.run)
 
-    def runs(self, source: str | None = None, *, limit: int = 50) -> tuple[Run, ...]:
-        """Return runs, newest first, with their quarantine."""
+    def runs(
+        self, source: str | None = None, *, limit: int = 50, quarantine: int = MAX_QUARANTINE_SHOWN
+    ) -> tuple[Run, ...]:
+        """Return runs, newest first, each with the first `quarantine` lines of its quarantine."""
         with self._database.read() as connection:
-            return _runs.runs(connection, source, limit)
+            return _runs.runs(connection, source, limit, quarantine)
 
     def last_complete(self, source: str) -> str | None:
         """Return when the source's last complete run started; None if there was none."""
@@ -194,7 +217,6 @@ def _turn_generation(connection: apsw.Connection, generation: int) -> None:
 
 def _keep(connection: apsw.Connection, entry: Entry, run: int | None, generation: int) -> _rules.Outcome:
     document = entry.document
-    _keep_document(connection, document)
     rows: list[Any] = connection.execute(
         "SELECT number, id, misses FROM records WHERE source = ? AND native_id = ?",
         (document.source, document.native_id),
@@ -203,11 +225,13 @@ def _keep(connection: apsw.Connection, entry: Entry, run: int | None, generation
     if misses:
         connection.execute("UPDATE records SET misses = 0 WHERE number = ?", (number,))
     if entry.record is None:
+        _keep_document(connection, document)
         return "quarantined"
     record = _rules.identified(entry, known, lambda wanted: _taken(connection, wanted))
     what = _rules.outcome(record, _current(connection, number), known=known is not None)
     if what == "unchanged":
         return what
+    _keep_document(connection, document)
     if number is None:
         connection.execute(
             "INSERT INTO records (id, source, native_id, generation) VALUES (?, ?, ?, ?)",
@@ -305,4 +329,4 @@ def open_store(home: Path) -> SqliteStore:
     return SqliteStore(home)
 
 
-__all__ = ["FILE", "WAL_RESET_FIXED", "SqliteStore", "open_store"]
+__all__ = ["FILE", "SEARCH_SECONDS", "WAL_RESET_FIXED", "SqliteStore", "open_store"]

@@ -318,6 +318,20 @@ def test_what_changes_is_found_by_what_it_is_now(kind: str) -> None:
 
 
 @every_store
+def test_words_that_a_record_had_do_not_find_it(kind: str) -> None:
+    """An index that keeps words of an earlier version would find the record by them, and by old and new at once."""
+    with opened(kind) as store:
+        harvest(store, [entry("a", "typhoon"), entry("b", "typhoon")])
+        harvest(store, [entry("a", "estuary"), entry("b", "typhoon")])
+        for _ in range(3):
+            harvest(store, [entry("b", "typhoon")], shrink_hold=0.5)
+        assert [store.search(Query(q=q)).matched for q in ("typhoon", "estuary")] == [1, 0]
+        harvest(store, [entry("a", "mangrove"), entry("b", "typhoon")])
+        for words in ("typhoon", "estuary", "mangrove", "typhoon mangrove"):
+            check(store, [store.get("here-a"), store.get("here-b")], Query(q=words))
+
+
+@every_store
 def test_order_and_ties_by_id(kind: str) -> None:
     made = [
         entry(name, title)
@@ -365,6 +379,35 @@ def test_history_is_kept_and_a_withdrawn_record_comes_back_under_its_id(kind: st
         for ask in (store.get, store.history, store.document):
             with pytest.raises(NotFound):
                 ask("here-nothing")
+
+
+@every_store
+def test_a_document_of_other_bytes_that_says_the_same_is_unchanged(kind: str) -> None:
+    """A date that a file's header carries, say: no version, and the first document stays."""
+    first = entry("a", "one")
+    assert first.record
+    other = first.document.model_copy(update={"content": b"touched"})
+    again = Entry(document=other, record=first.record.model_copy(update={"document_hash": other.hash}))
+    assert again.record != first.record
+    with opened(kind) as store:
+        store.put([first])
+        assert store.put([again]) == stores.Counts(unchanged=1)
+        assert store.get("here-a") == first.record
+        assert len(store.history("here-a")) == 1
+        assert store.document(first.document.hash) == first.document
+        with pytest.raises(NotFound):
+            store.document(other.hash)
+
+
+@every_store
+def test_history_gives_the_newest_versions_oldest_first(kind: str) -> None:
+    with opened(kind) as store:
+        for number in range(105):
+            store.put([entry("a", f"t{number}")])
+        titles = [v.record.title.best("vi") for v in store.history("here-a") if v.record]
+        assert titles == [f"t{number}" for number in range(5, 105)]
+        assert [v.valid_to for v in store.history("here-a", limit=1)] == [None]
+        assert len(store.history("here-a", limit=1_000)) == 105
 
 
 @every_store
@@ -474,6 +517,17 @@ def test_runs_are_told_newest_first(kind: str) -> None:
         assert store.runs("there") == ()
         assert store.runs(limit=1) == (second,)
         assert store.last_complete("here") == first.started
+
+
+@every_store
+def test_a_run_gives_the_first_lines_of_its_quarantine(kind: str) -> None:
+    with opened(kind) as store:
+        names = [f"d{number:03}" for number in range(150)]
+        run = harvest(store, [bad(name) for name in reversed(names)])
+        assert run.counts.quarantined == 150
+        assert [line.native_id for line in run.quarantine] == names[: stores.MAX_QUARANTINE_SHOWN]
+        assert store.runs() == (run,)
+        assert [len(one.quarantine) for count in (0, 3) for one in store.runs(quarantine=count)] == [0, 3]
 
 
 # --- retirement

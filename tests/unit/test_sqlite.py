@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from catalog import vocabulary
-from catalog.errors import LeaseHeld, StoreError
+from catalog.errors import LeaseHeld, StoreError, TooBusy
 from catalog.record import Record, Text, Variable
 from catalog.search import Query
 from catalog.source import Document
@@ -81,6 +81,31 @@ def test_what_was_put_is_there_again(tmp_path: Path) -> None:
     second.close()
     with pytest.raises(StoreError, match="closed"):
         first.get("here-a")
+
+
+def test_the_current_record_is_read_without_its_history(store: sqlite.SqliteStore, tmp_path: Path) -> None:
+    for number in range(3):
+        store.put([entry("a", f"t{number}")])
+    other = apsw.Connection(str(tmp_path / sqlite.FILE))
+    other.execute("UPDATE versions SET json = x'00' WHERE valid_to IS NOT NULL")
+    other.close()
+    assert store.get("here-a").title.best("vi") == "t2"
+
+
+def test_a_search_is_broken_off_at_its_time(tmp_path: Path) -> None:
+    """FAULTS row 20: a question that takes too long is refused with a sentence, and the store goes on."""
+    store = sqlite.SqliteStore(tmp_path, search_seconds=0)
+    store.put([entry(f"d{number}") for number in range(300)])
+    for query in (Query(q="nhiet do"), Query(sort="title"), Query(variable="sst", q="nhiet", sort="id")):
+        with pytest.raises(TooBusy, match="broken off after 0 s") as refused:
+            store.search(query)
+        assert refused.value.details["retry_after"] == 1
+    assert store.get("here-d0").native_id == "d0"
+    store.put([entry("more")])
+    store.close()
+    store = sqlite.open_store(tmp_path)
+    assert store.search(Query(q="nhiet do")).matched == 301
+    store.close()
 
 
 def test_an_index_of_another_vocabulary_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
