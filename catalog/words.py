@@ -12,9 +12,17 @@ _WORD = re.compile(r"[^\W_]{1,500}")
 """A run of letters and digits; a longer one is cut into pieces, so that no index meets its own limit."""
 
 
-@lru_cache(maxsize=65_536)
+_PIECE = re.compile(r"\S{1,64}|\s{1,64}")
+"""A word, or a piece of a long one: what is folded is remembered, so it is short."""
+
+
 def fold(text: str) -> str:
-    """Fold for search only: NFKD without marks, case-folded, đ→d."""
+    """Fold for search only: NFKD without marks, case-folded, đ→d; a text folds as its pieces do."""
+    return "".join(map(_folded, _PIECE.findall(text)))
+
+
+@lru_cache(maxsize=16_384)
+def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.casefold()).replace("đ", "d")
     return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()
 

@@ -148,11 +148,18 @@ def concepts(variables: Sequence[Variable]) -> tuple[Concept, ...]:
 
     A variable is known by its standard name; else by its title; else, without a standard name, by its name.
     """
-    found = (_concept(v.name, v.standard_name, v.title) for v in variables if not v.coordinate)
+    found = (_concept_of(variable) for variable in variables if not variable.coordinate)
     return tuple({concept.standard_name: concept for concept in found if concept is not None}.values())
 
 
-@lru_cache(maxsize=65_536)
+def _concept_of(variable: Variable) -> Concept | None:
+    """The concept of a variable; those of variables with short names are remembered."""
+    said = variable.title.words.values() if variable.title else ()
+    length = len(variable.name) + len(variable.standard_name or "") + sum(map(len, said))
+    find = _remembered if length <= _REMEMBERED_LENGTH else _concept
+    return find(variable.name, variable.standard_name, variable.title)
+
+
 def _concept(name: str, standard_name: str | None, title: Text | None) -> Concept | None:
     if standard_name is not None:
         said = tokens(standard_name)
@@ -171,6 +178,10 @@ def _concept(name: str, standard_name: str | None, title: Text | None) -> Concep
         if concept is not None:
             return concept
     return _aliases().get(tokens(name)) if standard_name is None else None
+
+
+_REMEMBERED_LENGTH = 300
+_remembered = lru_cache(maxsize=8_192)(_concept)
 
 
 def _titled(title: tuple[str, ...]) -> Concept | None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog import words
 from catalog.errors import BadRequest
 from catalog.record import BBox, Party, Record, Text, TimeRange
 from catalog.search import MAX_TERMS, Query, exact_tokens, fold, matches, parse, terms, tokens
@@ -23,6 +24,20 @@ def test_folding_is_blind_to_form_and_case_and_once_is_enough(text: str) -> None
     assert all(tokens(word) == (word,) for word in tokens(text))
 
 
+@given(one=LETTERS, other=LETTERS)
+def test_a_text_folds_as_its_pieces_do(one: str, other: str) -> None:
+    assert fold(one + other) == fold(one) + fold(other)
+    assert fold(one * 3) == words._folded.__wrapped__(one * 3)  # noqa: SLF001
+
+
+def test_only_short_words_are_remembered() -> None:
+    words._folded.cache_clear()  # noqa: SLF001
+    long = "Đ" * 100_000 + " " * 100_000 + "nhiệt độ"
+    assert fold(long).replace(" ", "") == "d" * 100_000 + "nhietdo"
+    assert words._folded.cache_info().currsize < 12  # noqa: SLF001
+    assert (words._folded.cache_info().maxsize or 0) <= 16_384  # noqa: SLF001
+
+
 def test_folding_vietnamese() -> None:
     assert tokens("NHIỆT ĐỘ_nước-biển, đồ sơn") == ("nhiet", "do", "nuoc", "bien", "do", "son")
     assert exact_tokens("Nhiệt ĐỘ") == ("nhiệt", "độ")
@@ -36,7 +51,9 @@ def test_terms() -> None:
     assert terms('biển "Đồ Sơn" biển sea_level') == (("bien",), ("do", "son"), ("sea",), ("level",))
     assert terms('a "b c') == (("a",), ("b",), ("c",))
     assert terms('"" "!!" -- ') == ()
-    assert len(terms(" ".join(f"w{number}" for number in range(100)))) == MAX_TERMS
+    many = " ".join(f"w{number}" for number in range(100))
+    assert len(terms(many)) == MAX_TERMS
+    assert [len(term) for term in terms(f'a "{many}" b')] == [1, MAX_TERMS - 1]
 
 
 def record(**fields: object) -> Record:
