@@ -28,14 +28,16 @@ _NORTH = re.compile(r"degrees?_?(n|north)", re.IGNORECASE)
 _DEGREES = re.compile(r"deg(ree)?s?|°|", re.IGNORECASE)
 _SINCE = re.compile(r"\w+\s+since\s+\S.*", re.IGNORECASE)
 _NAMES: Mapping[Role, re.Pattern[str]] = {
-    "longitude": re.compile(r"(nav_|t|u|x|g|geo)?lon(g|gitudes?)?(_?(rho|t|c))?|x|xc|\w+x", re.IGNORECASE),
-    "latitude": re.compile(r"(nav_|t|u|x|g|geo)?lat(itudes?)?(_?(rho|t|c))?|y|yc|\w+y", re.IGNORECASE),
+    "longitude": re.compile(r"(nav_|t|u|x|g|geo)?lon(g|gitudes?)?(_?(rho|t|c))?", re.IGNORECASE),
+    "latitude": re.compile(r"(nav_|t|u|x|g|geo)?lat(itudes?)?(_?(rho|t|c))?", re.IGNORECASE),
     "vertical": re.compile(
         r"depth\w*|z|z[_a]\w*|lev(el)?s?|height|altitude|elevation|pres(sure)?|sigma|s_rho|siglay",
         re.IGNORECASE,
     ),
     "time": re.compile(r"time|t|date|juld|ocean_time|time_counter|valid_time|datetime", re.IGNORECASE),
 }
+_LETTERED = re.compile(r"(?P<stem>\w*)(?P<letter>[xy])(?P<end>c?)", re.IGNORECASE)  # COADSX, xc
+_BOUNDS = re.compile(r"_(bnds|bounds)$|edges$")
 _STANDARD: Mapping[Role, frozenset[str]] = {
     "longitude": frozenset({"longitude"}),
     "latitude": frozenset({"latitude"}),
@@ -47,6 +49,9 @@ _STANDARD: Mapping[Role, frozenset[str]] = {
     }),
     "time": frozenset({"time"}),
 }  # fmt: skip
+_DEGREE_ROLES: tuple[Role, ...] = ("longitude", "latitude")
+_OTHER_LETTER = str.maketrans("xyXY", "yxYX")
+_EDGES = ("bounds", "climatology", "edges")
 _LETTER: Mapping[Role, str] = {"longitude": "X", "latitude": "Y", "vertical": "Z", "time": "T"}
 _FEATURES: Mapping[str, Kind] = {
     "timeseries": "timeseries", "profile": "profile", "trajectory": "trajectory", "point": "points",
@@ -62,7 +67,8 @@ class Axes:
     """The names of a dataset's axes (None: there is none), and what kind of geometry they make.
 
     `coordinates` names every variable that describes the data rather than being data: axes, bounds, auxiliary
-    coordinates, grid mappings, mesh topologies.
+    coordinates, grid mappings, mesh topologies. `positions` are all pairs of longitude and latitude, that of the axes
+    first: the nodes, faces and edges of a mesh or of a staggered grid.
     """
 
     longitude: str | None = None
@@ -72,6 +78,7 @@ class Axes:
     geometry: Geometry = "none"
     kind: Kind = "document"
     coordinates: frozenset[str] = frozenset()
+    positions: tuple[tuple[str, str], ...] = ()
     problems: tuple[tuple[str, str], ...] = field(default=())
 
     def data_variables(self, dataset: xr.Dataset) -> tuple[str, ...]:
@@ -80,7 +87,7 @@ class Axes:
 
 
 def find(dataset: xr.Dataset) -> Axes:
-    """Return the axes of a dataset; nothing is read but names, shapes and attributes."""
+    """Return the axes of a dataset; of values, only those of axes that nothing but a letter (`x`) names are read."""
     described = _described(dataset)
     found: dict[Role, str | None] = {}
     for role in _NAMES:
@@ -88,6 +95,7 @@ def find(dataset: xr.Dataset) -> Axes:
     longitude, latitude = found["longitude"], found["latitude"]
     if longitude is None or latitude is None:
         longitude = latitude = None
+    positions = _positions(dataset, longitude, latitude) if longitude and latitude else ()
     geometry = _geometry(dataset, longitude, latitude)
     axes = {name for name in found.values() if name}
     coordinates = frozenset(axes | described | {str(n) for n in dataset.variables if dataset[n].dims == (n,)})
@@ -100,6 +108,7 @@ def find(dataset: xr.Dataset) -> Axes:
         geometry=geometry,
         kind=_kind(dataset, geometry, longitude, found["time"]),
         coordinates=coordinates,
+        positions=positions,
         problems=problems,
     )
 
@@ -142,10 +151,11 @@ def depth_factor(dataset: xr.Dataset, name: str) -> float | None:
     }.get(units)  # fmt: skip
     if factor is None:
         return None
-    return factor if _points_down(dataset, name) else -factor
+    return factor if points_down(dataset, name) else -factor
 
 
-def _points_down(dataset: xr.Dataset, name: str) -> bool:
+def points_down(dataset: xr.Dataset, name: str) -> bool:
+    """Tell whether a vertical axis grows downwards: it says so, its name does, or it has values above zero."""
     attributes = dataset[name].attrs
     positive = str(attributes.get("positive", "")).strip().lower()
     if positive in {"up", "down"}:
@@ -171,7 +181,7 @@ def _described(dataset: xr.Dataset) -> set[str]:
         if role == "mesh_topology":
             for key, value in variable.attrs.items():
                 names |= _words(value) if str(key).endswith(("_connectivity", "_coordinates")) else set()
-        if role or "grid_mapping_name" in variable.attrs or re.search(r"_(bnds|bounds)$|edges$", str(name)):
+        if role or "grid_mapping_name" in variable.attrs or _BOUNDS.search(str(name)):
             names.add(str(name))
         if _units_fit("longitude", units := str(variable.attrs.get("units", ""))) or _units_fit(
             "latitude", units
@@ -185,19 +195,21 @@ def _words(value: Any) -> set[str]:
     return set(value.replace(":", " ").split()) if isinstance(value, str) else set()
 
 
+def _bounds(dataset: xr.Dataset) -> set[str]:
+    """Variables that are the edges of others."""
+    said = [variable.attrs.get(key) for variable in dataset.variables.values() for key in _EDGES]
+    return {word for value in said for word in _words(value)}
+
+
 def _best(dataset: xr.Dataset, role: Role, described: set[str], taken: set[str | None]) -> str | None:
-    bounds = {
-        word
-        for variable in dataset.variables.values()
-        for key in ("bounds", "climatology", "edges")
-        for word in _words(variable.attrs.get(key))
-    }
+    bounds = _bounds(dataset)
     ranked: list[tuple[int, int, int, int, str]] = []
     for position, (key, variable) in enumerate(dataset.variables.items()):
         name = str(key)
         if name in taken or name in bounds or variable.dtype.kind not in "iuf":
             continue
-        points = _points(role, name, variable, known=name in described or variable.dims == (name,))
+        named = _NAMES[role].fullmatch(name) is not None or _is_lettered(dataset, role, name)
+        points = _points(role, variable, named=named, known=name in described or variable.dims == (name,))
         if points:
             users = sum(
                 set(variable.dims) <= set(other.dims) and other.ndim > variable.ndim
@@ -207,13 +219,19 @@ def _best(dataset: xr.Dataset, role: Role, described: set[str], taken: set[str |
     return max(ranked)[-1] if ranked else None
 
 
-def _points(role: Role, name: str, variable: xr.Variable, *, known: bool) -> int:
-    """How surely a variable is the axis of a role; 0: it is not. `known`: something says that it is a coordinate."""
+def _points(role: Role, variable: xr.Variable, *, named: bool, known: bool) -> int:
+    """How surely a variable is the axis of a role; 0: it is not.
+
+    `named`: its name is one of the role's; `known`: something says that it is a coordinate.
+    """
     attributes = variable.attrs
     standard = str(attributes.get("standard_name", "")).strip().lower()
-    letter = str(attributes.get("axis", "")).strip().upper() == _LETTER[role]
     fits = _units_fit(role, str(attributes.get("units", "")).strip())
-    named = _NAMES[role].fullmatch(name) is not None
+    letter = str(attributes.get("axis", "")).strip().upper() == _LETTER[role]
+    if role in _DEGREE_ROLES and fits is None:
+        letter = letter and (variable.ndim != 1 or _is_plausible(role, variable))
+        if standard.startswith(("grid_", "projection_")):  # degrees or metres of a map of its own
+            return 0
     upright = str(attributes.get("positive", "")).lower() in {"up", "down"}
     if standard and any(standard in others for other, others in _STANDARD.items() if other != role):
         return 0
@@ -225,6 +243,83 @@ def _points(role: Role, name: str, variable: xr.Variable, *, known: bool) -> int
         (40 if known else 20, named and fits is None and not standard and (known or variable.ndim <= 1)),
     )
     return max((points for points, holds in signs if holds), default=0)
+
+
+def _is_lettered(dataset: xr.Dataset, role: Role, name: str) -> bool:
+    """Tell whether x or y in a dimension's own name says longitude or latitude: COADSX beside COADSY."""
+    match = _LETTERED.fullmatch(name)
+    if role not in _DEGREE_ROLES or match is None or match["letter"].upper() != _LETTER[role]:
+        return False
+    other = match["stem"] + match["letter"].translate(_OTHER_LETTER) + match["end"]
+    opposite: Role = "latitude" if role == "longitude" else "longitude"
+    return all(
+        key in dataset.variables
+        and dataset[key].dims == (key,)
+        and _is_plausible(part, dataset[key].variable)
+        for key, part in ((name, role), (other, opposite))
+    )
+
+
+def _is_plausible(role: Role, variable: xr.Variable) -> bool:
+    """Tell whether a one-dimensional coordinate may be degrees of longitude or latitude by its values."""
+    try:
+        found = values(variable)
+    except DataUnreadable:
+        return False
+    least, most = (-360, 720) if role == "longitude" else (-90, 90)
+    steps = np.diff(found)
+    return bool(np.all((found >= least) & (found <= most)) and (np.all(steps > 0) or np.all(steps < 0)))
+
+
+def _positions(dataset: xr.Dataset, longitude: str, latitude: str) -> tuple[tuple[str, str], ...]:
+    """All pairs of geographic longitude and latitude; those of the axes first, others by units or standard name."""
+    bounds = _bounds(dataset)
+
+    def others(role: Role) -> list[str]:
+        return [
+            str(name)
+            for name, variable in dataset.variables.items()
+            if name not in {longitude, latitude, *bounds}
+            and variable.dtype.kind in "iuf"
+            and not _BOUNDS.search(str(name))
+            and (
+                str(variable.attrs.get("standard_name", "")).strip().lower() in _STANDARD[role]
+                or _role_units(role, variable)
+            )
+        ]
+
+    def is_pair(x: str, y: str) -> bool:
+        lines = dataset[x].dims == (x,) and dataset[y].dims == (y,)
+        return lines or dataset[x].dims == dataset[y].dims
+
+    pairs = [
+        (x, y)
+        for x in [longitude, *others("longitude")]
+        for y in [latitude, *others("latitude")]
+        if (x, y) != (longitude, latitude) and is_pair(x, y)
+    ]
+    nodes = [pair for pair in _topology(dataset) if pair not in pairs and pair != (longitude, latitude)]
+    return ((longitude, latitude), *pairs, *nodes)
+
+
+def _topology(dataset: xr.Dataset) -> list[tuple[str, str]]:
+    """The pairs of coordinates that a mesh topology names, where they are not said to be metres (UGRID 1.0)."""
+    pairs = []
+    for variable in dataset.variables.values():
+        for key, value in variable.attrs.items() if "cf_role" in variable.attrs else ():
+            named = [name for name in str(value).split() if name in dataset.variables]
+            if str(key).endswith("_coordinates") and len(named) == 2:  # noqa: PLR2004
+                x, y = sorted(named, key=lambda name: _role_units("latitude", dataset[name].variable) is True)
+                fit = (
+                    _role_units("longitude", dataset[x].variable),
+                    _role_units("latitude", dataset[y].variable),
+                )
+                pairs += [(x, y)] if False not in fit else []
+    return pairs
+
+
+def _role_units(role: Role, variable: xr.Variable) -> bool | None:
+    return _units_fit(role, str(variable.attrs.get("units", "")).strip())
 
 
 def _units_fit(role: Role, units: str) -> bool | None:
@@ -266,9 +361,10 @@ def _kind(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: 
 def _kind_by_shape(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: str | None) -> Kind:
     instants = dataset[time].dims if time else ()
     if geometry == "none" or longitude is None:
-        return "timeseries" if len(instants) == 1 else "document"
+        wide = any(len(set(v.dims) - set(instants)) > 1 for v in dataset.variables.values())
+        return "document" if len(instants) != 1 else "grid" if wide else "timeseries"
     if geometry != "points":
-        return "grid"
+        return "trajectory" if geometry == "curvilinear" and instants == dataset[longitude].dims else "grid"
     if not dataset[longitude].dims:
         return "timeseries" if instants else "points"
     return "trajectory" if instants == dataset[longitude].dims else "points"

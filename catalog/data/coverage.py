@@ -68,13 +68,19 @@ def box(longitudes: _Floats, latitudes: _Floats, step: float | None = None) -> B
 def _boxes(
     dataset: xr.Dataset, axes: Axes, resolution: dict[str, float | None], problems: list[dict[str, str]]
 ) -> list[list[float]]:
-    assert axes.longitude
-    assert axes.latitude
-    x, y = _read(dataset, axes.longitude, problems), _read(dataset, axes.latitude, problems)
-    if x is None or y is None:
+    """The box around all positions: of a mesh's nodes and faces, of every grid of a staggered one."""
+    columns: dict[str, _Floats] = {}
+    rows: dict[str, _Floats] = {}
+    for longitude, latitude in axes.positions:
+        for name, known in ((longitude, columns), (latitude, rows)):
+            if name not in known and (values := _read(dataset, name, problems)) is not None:
+                known[name] = values
+    if axes.longitude not in columns or axes.latitude not in rows:
         return []
     if axes.geometry == "rectilinear":
-        resolution["longitude"], resolution["latitude"] = spacing(x), spacing(y)
+        resolution["longitude"] = spacing(columns[axes.longitude])
+        resolution["latitude"] = spacing(rows[axes.latitude])
+    x, y = (np.concatenate([v.ravel() for v in known.values()]) for known in (columns, rows))
     if np.any(np.abs(y) > 90) or np.any(np.abs(x) > 3 * _CIRCLE):  # noqa: PLR2004
         problems.append(
             {"code": "position-out-of-range", "text": "some positions are beyond the poles or the circle"}

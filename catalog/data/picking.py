@@ -205,8 +205,8 @@ def _slack(variable: xr.DataArray, values: _Floats, written: _Floats, axes: Axes
     dtype = unpack(np.empty(0, variable.dtype), variable.attrs).dtype
     precise = dtype if dtype.kind == "f" and dtype.itemsize < np.dtype(np.float64).itemsize else np.float64
     with np.errstate(invalid="ignore", over="ignore"):
-        found = 2 * np.spacing(written.astype(precise)).astype(np.float64)
-    found = np.maximum(found, _FOLDED)
+        units = np.spacing(written.astype(precise)).astype(np.float64)
+    found: _Floats = np.maximum(2 * units, _FOLDED)
     if axes.geometry == "rectilinear":
         gaps = np.diff(np.unique(values[np.isfinite(values)]))
         found = np.minimum(found, gaps.min() / 4) if gaps.size else found

@@ -144,10 +144,9 @@ def _referencing(dataset: xr.Dataset, axes: Axes, keys: set[str]) -> list[dict[s
         calendar = "Gregorian" if clock.gregorian else f"https://cfconventions.org/calendar#{clock.calendar}"
         found.append({"coordinates": ["t"], "system": {"type": "TemporalRS", "calendar": calendar}})
     if "z" in keys and axes.vertical:
-        factor = ax.depth_factor(dataset, axes.vertical)
         axis: dict[str, Any] = {
             "name": {"en": axes.vertical},
-            "direction": "up" if factor and factor < 0 else "down",
+            "direction": "down" if ax.points_down(dataset, axes.vertical) else "up",
         }
         units = str(dataset[axes.vertical].attrs.get("units", ""))
         axis |= {"unit": {"symbol": words(units)}} if units else {}

@@ -54,6 +54,53 @@ def test_metres_on_a_map_are_no_longitude(x_attributes, y_attributes):
     assert found.problems
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "scale"),
+    [("flux", "turbidity", 1), ("max", "density", 1), ("x", "y", 1000.0), ("INDEX", "quality", 1)],
+)
+def test_words_that_end_in_x_or_y_are_no_position(x, y, scale):
+    dataset = grid(x, y)
+    assert axes.find(dataset.assign_coords({x: dataset[x] * scale})).geometry == "none"
+    series = xr.Dataset(
+        {x: ("time", np.arange(3.0)), y: ("time", np.arange(3.0))},
+        {"time": ("time", np.arange(3.0), {"units": "days since 2000-01-01"})},
+    )
+    assert axes.find(series).data_variables(series) == (x, y)
+
+
+def test_degrees_of_a_rotated_grid_are_no_longitude():
+    found = grid(
+        "rlon",
+        "rlat",
+        {"standard_name": "grid_longitude", "units": "degrees", "axis": "X"},
+        {"standard_name": "grid_latitude", "units": "degrees", "axis": "Y"},
+    )
+    assert cover(found)["boxes"] == []
+
+
+def test_the_box_goes_around_every_grid_of_a_file():
+    """The nodes of a mesh and each grid of a staggered one, whichever is taken for the axes."""
+    variables = {}
+    for name, first in (("rho", 100.0), ("u", 102.0), ("v", 101.0)):
+        variables[f"lon_{name}"] = (name, first + np.arange(5.0), {"units": "degrees_east"})
+        variables[f"lat_{name}"] = (name, first - 90 + np.arange(5.0), {"units": "degrees_north"})
+        variables[f"data_{name}"] = (name, np.zeros(5))
+    assert cover(xr.Dataset(variables))["boxes"] == [[100, 10, 106, 16]]
+
+
+def test_positions_that_move_with_time_are_a_trajectory():
+    dims = ("drifter", "obs")
+    dataset = xr.Dataset(
+        {
+            "temp": (dims, np.zeros((2, 3))),
+            "lon": (dims, np.zeros((2, 3)), {"units": "degrees_east"}),
+            "lat": (dims, np.zeros((2, 3)), {"units": "degrees_north"}),
+            "time": (dims, np.zeros((2, 3)), {"units": "days since 2000-01-01"}),
+        }
+    )
+    assert axes.find(dataset).kind == "trajectory"
+
+
 FEATURES = [
     ({"featureType": "timeSeries"}, (), ("time",), "timeseries"),
     ({"featureType": "trajectory"}, ("obs",), ("obs",), "trajectory"),
@@ -93,6 +140,8 @@ def test_points_and_their_kind(attributes, place, times, kind):
         ("gridded/UGRIDv0.9_eleven_points.nc", "mesh", "mesh"),
         ("iris/nemo_1m_20150101-20150201_grid-T.nc", "grid", "curvilinear"),
         ("argo/13857_Rtraj.nc", "trajectory", "points"),
+        ("ncarg/seam.nc", "grid", "none"),
+        ("compliance_checker/trajectory.zarr", "trajectory", "curvilinear"),
         ("iris/SOI_Darwin.nc", "timeseries", "none"),
         ("ferret/levitus_climatology.cdf", "grid", "rectilinear"),
     ],
