@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from catalog import instant
 from catalog.dialects._words import mapping, moment, name, number
-from catalog.record import BBox, Extent, QualityNote, Resolution, TimeRange, VerticalRange
+from catalog.record import MOST, BBox, Extent, QualityNote, Resolution, TimeRange, VerticalRange
 
 Notes = tuple[QualityNote, ...]
 MAX_LONGITUDE = 1080.0
 MAX_BOXES = 10_000
+"""Boxes of a list that are looked at."""
+
 _HALF, _WHOLE, _POLE = 180.0, 360.0, 90.0
 _LEEWAY = 0.1
 _DAY = 86_400.0
@@ -62,16 +64,37 @@ def _said(*values: Any) -> str:
 
 
 def boxes(value: Any) -> tuple[tuple[BBox, ...], Notes]:
-    """Read a list of [west, south, east, north]; a legal box is taken as it is, others are repaired."""
+    """Read a list of [west, south, east, north]; a legal box is taken as it is, others are repaired.
+
+    Those after 10,000 are left out; what a record has no room for is gathered into one box around all.
+    """
     found: list[BBox] = []
-    notes: Notes = ()
-    for item in value[:MAX_BOXES] if isinstance(value, list) else ():
+    notes: list[QualityNote] = []
+    items = value if isinstance(value, list) else []
+    if len(items) > MAX_BOXES:
+        notes.append(
+            note("boxes-left-out", f"{len(items) - MAX_BOXES:,} of {len(items):,} boxes were left out")
+        )
+    for item in items[:MAX_BOXES]:
         legal, said = _as_it_is(item)
         if legal is None and isinstance(item, list) and len(item) == 4:  # noqa: PLR2004
             legal, said = box(*item)
         found += [legal] if legal else []
         notes += said
-    return tuple(dict.fromkeys(found)), notes
+    kept, gathering = _gathered(tuple(dict.fromkeys(found)))
+    return kept, (*notes, *gathering)
+
+
+def _gathered(found: tuple[BBox, ...]) -> tuple[tuple[BBox, ...], Notes]:
+    """The boxes, or the one around them all, with a note, where they are more than a record has room for."""
+    if len(found) <= MOST["boxes"]:
+        return found, ()
+    parts = [part for one in found for part in one.parts()]
+    west, south, east, north = zip(*parts, strict=True)
+    around = BBox(west=min(west), south=min(south), east=max(east), north=max(north))
+    return (around,), (
+        note("boxes-gathered", f"{len(found):,} boxes were gathered into the one around them"),
+    )
 
 
 def _as_it_is(item: Any) -> tuple[BBox | None, Notes]:

@@ -19,11 +19,10 @@ from catalog.dialects._parties import read_parties, write_parties
 from catalog.dialects._record import distributions
 from catalog.dialects._record import record as _record
 from catalog.errors import BadDocument
-from catalog.record import Extent, Kind, QualityNote, Record, Text, Variable
+from catalog.record import MOST, Extent, Kind, QualityNote, Record, Text, Variable
 from catalog.source import Document
 
 MEDIA_TYPE = "application/json"
-MAX_VARIABLES = 10_000
 _FORMATS = {
     "netcdf4": ("netcdf", "application/x-netcdf"),
     "netcdf3": ("netcdf", "application/x-netcdf"),
@@ -146,11 +145,15 @@ def _variables(value: Any, coverage: Mapping[str, Any]) -> tuple[tuple[Variable,
     listed = coverage.get("coordinates")
     coordinates = {clean.name(item) for item in listed} if isinstance(listed, list) else set()
     found: dict[str, Variable] = {}
-    notes: Notes = ()
-    for item in clean.objects(value)[:MAX_VARIABLES]:
+    notes: list[QualityNote] = []
+    items, most = clean.objects(value), MOST["variables"]
+    if len(items) > most:
+        left = len(items) - most
+        notes.append(note("variables-left-out", f"{left:,} of {len(items):,} variables were left out"))
+    for item in items[:most]:
         called = clean.name(item.get("name"))
         if called is None or called in found:
-            notes += (note("variable-left-out", f"a variable {called or 'without a name'} was left out"),)
+            notes.append(note("variable-left-out", f"a variable {called or 'without a name'} was left out"))
             continue
         found[called] = _variable(called, item, coordinate=called in coordinates)
     return tuple(found.values()), tuple(dict.fromkeys(notes))
