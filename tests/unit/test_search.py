@@ -27,15 +27,15 @@ def test_folding_is_blind_to_form_and_case_and_once_is_enough(text: str) -> None
 @given(one=LETTERS, other=LETTERS)
 def test_a_text_folds_as_its_pieces_do(one: str, other: str) -> None:
     assert fold(one + other) == fold(one) + fold(other)
-    assert fold(one * 3) == words._folded.__wrapped__(one * 3)  # noqa: SLF001
+    assert fold(one * 3) == words._folded.__wrapped__(one * 3)
 
 
 def test_only_short_words_are_remembered() -> None:
-    words._folded.cache_clear()  # noqa: SLF001
+    words._folded.cache_clear()
     long = "Đ" * 100_000 + " " * 100_000 + "nhiệt độ"
     assert fold(long).replace(" ", "") == "d" * 100_000 + "nhietdo"
-    assert words._folded.cache_info().currsize < 12  # noqa: SLF001
-    assert (words._folded.cache_info().maxsize or 0) <= 16_384  # noqa: SLF001
+    assert words._folded.cache_info().currsize < 12
+    assert (words._folded.cache_info().maxsize or 0) <= 16_384
 
 
 def test_folding_vietnamese() -> None:
