@@ -151,7 +151,8 @@ class _Door(threading.local):
         """The longest that the next wait may take, in seconds. Raises LimitExceeded when the time is over."""
         left = until - time.monotonic()
         if left <= 0:
-            raise LimitExceeded(f"the answer took longer than {self.seconds:.3g} s", hint=_HINT)
+            said = f"the answer took longer than {self.seconds:.3g} s"
+            raise LimitExceeded(said, hint=_HINT, details={"seconds": self.seconds})
         return min(self.stall_seconds, left)
 
     def resolve(self, host: str, port: int) -> list[tuple[int, Any]]:

@@ -56,9 +56,6 @@ class Fetch(Protocol):
     def get(self, url: str, params: Mapping[str, str] | None = None) -> Answer:
         """Get an address politely. Raises Unreachable, AddressRefused or LimitExceeded."""
 
-    def post(self, url: str, json: Any) -> Answer:
-        """Post JSON politely; for protocols that ask by POST. Raises as `get`."""
-
     def header(self, path: Path) -> bytes:
         """Describe a local data file as a header document (`catalog.data.opening.describe`), in a worker process.
 

@@ -1,6 +1,7 @@
 """The only door to the network: polite, retrying, limited in size and time, address-checked, ETag-aware."""
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -47,21 +48,23 @@ class Fetch:
         settings: The limits, the allowed hosts, the data home.
         source: Who is asked; named in errors.
         workers: Processes that read files; None where no header will be asked for.
+        until: When the harvest must have ended, by `time.monotonic`; nobody is asked after it.
         sleep: Waits between tries, given seconds.
         chance: A random number in 0…1, for the jitter.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by name
         self,
         settings: Settings,
         source: Source,
         workers: Workers | None,
         *,
+        until: float = math.inf,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._source, self._workers = settings, source, workers
-        self._sleep, self._chance = sleep, chance
+        self._until, self._sleep, self._chance = until, sleep, chance
         self._answers = Kept(settings.home / "cache" / "fetch", KEPT_BYTES)
         self._headers = Kept(settings.home / "cache" / "headers", KEPT_BYTES)
         self._session = addresses.session(
@@ -78,7 +81,7 @@ class Fetch:
         Raises:
             Unreachable: No whole answer after all tries, or one that says no (`details["status"]`).
             AddressRefused: The address, or one it redirects to, may not be reached.
-            LimitExceeded: The answer was too large or too slow, or redirected too often.
+            LimitExceeded: The answer was too large, too slow (`details["seconds"]`), or redirected too often.
         """
         key = url + ("?" + urlencode(params) if params else "")
         kept = self._answers.get(key)
@@ -96,10 +99,6 @@ class Fetch:
         if facts:
             self._answers.put(key, {**facts, "type": reply.headers.get("Content-Type", "")}, reply.content)
         return reply
-
-    def post(self, url: str, json: Any) -> Reply:
-        """Post JSON to an address; a redirect is refused, for it would lose the question. Raises as `get`."""
-        return self._whole(self.ask("POST", url, json=json))
 
     def header(self, path: Path) -> bytes:
         """Describe a local data file as a header document, in a worker process.
@@ -120,7 +119,9 @@ class Fetch:
             said = orjson.dumps(self._workers.run(opening.describe, str(path), key=key or str(path)))
         except DataError:
             raise
-        except (CatalogError, OSError, TypeError) as error:
+        except OSError as error:
+            raise DataUnreadable(f"{path.name} cannot be described: {error.strerror}") from error
+        except (CatalogError, TypeError) as error:
             raise DataUnreadable(f"{path.name} cannot be described: {error}") from error
         if key:
             self._headers.put(key, {}, said)
@@ -148,6 +149,8 @@ class Fetch:
 
         The tries share the time of one fetch (the waits between them not counted). Raises as `get`.
         """
+        if time.monotonic() >= self._until:
+            raise LimitExceeded("the harvest took longer than the source's most_hours")
         failure, spent, status = "", 0.0, None
         for attempt in range(1, self._settings.fetch_tries + 1):
             begun, wait = time.monotonic(), None
@@ -157,7 +160,8 @@ class Fetch:
                     method, url, timeout=left, allow_redirects=method == "GET", **request
                 )
             except LimitExceeded as error:
-                raise LimitExceeded(f"{url[:300]}: {error.message}", error.hint, {"url": url}) from error
+                details = {**error.details, "url": url}
+                raise LimitExceeded(f"{url[:300]}: {error.message}", error.hint, details) from error
             except (requests.RequestException, HTTPError) as error:
                 failure, status = f"{type(error).__name__}: {error}"[:300], None
             else:
@@ -184,7 +188,7 @@ class Fetch:
             raise LimitExceeded(
                 f"{url[:300]} gave no answer in {self._settings.fetch_seconds:g} s: {failure}",
                 hint="the limit is BIENMO_FETCH_SECONDS",
-                details={"url": url},
+                details={"url": url, "seconds": self._settings.fetch_seconds},
             )
         if attempt == self._settings.fetch_tries:
             return

@@ -15,7 +15,7 @@ from catalog import instant
 from catalog.dialects import _words as clean
 from catalog.dialects import acdd
 from catalog.dialects._extent import box
-from catalog.errors import BadDocument, BadRequest, LimitExceeded, Unreachable
+from catalog.errors import BadDocument, BadRequest, SourceError, Unreachable
 from catalog.record import BBox, Record
 from catalog.source import Document, Source
 from harvesters import Fetch
@@ -27,6 +27,7 @@ _EVERYTHING = {"page": "1", "itemsPerPage": "1000000"}
 _ITSELF = "allDatasets"
 _GLOBAL = "NC_GLOBAL"
 _REFUSED = range(400, 500)
+_SILENCES = 3  # in a row: the server is down, not its datasets
 _SIZE = re.compile(r"nValues=([0-9]{1,12})\b")
 _TEXT = {"String", "char"}
 _AXES = ("longitude", "latitude", "depth", "altitude", "time")
@@ -38,19 +39,27 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
 
     `search` asks only for datasets with these words. Of a source with a `bbox` only datasets that meet it are
     taken, and those that do not say where they are. A page is 20 datasets; its cursor is its first dataset's
-    id.
+    id. A dataset whose info table cannot be had is a document with a problem.
 
     Raises:
-        SourceError: The server does not list its datasets.
+        SourceError: The server does not list its datasets, or three in a row got no answer.
     """
     base = source.url.rstrip("/")
     listing = _listing(source, base, fetch)
     names = sorted(name for name in listing if name >= (source.resume or ""))
+    silences = 0
     for at, name in enumerate(names):
-        if source.bbox is None or _meets(source.bbox, _listed_box(listing[name])):
-            document = _document(source, base, listing[name], names[at - at % _PAGE], fetch)
-            if source.bbox is None or _meets(source.bbox, _claimed_box(document)):
-                yield document
+        if source.bbox is not None and not _meets(source.bbox, _listed_box(listing[name])):
+            continue
+        try:
+            document, silences = _document(source, base, name, listing[name], fetch), 0
+        except (SourceError, BadDocument) as error:
+            silences = silences + 1 if _is_silence(error) else 0
+            if silences == _SILENCES:
+                raise
+            document = _lost(source, base, name, error)
+        if source.bbox is None or _meets(source.bbox, _claimed_box(document)):
+            yield document.model_copy(update={"page": names[at - at % _PAGE]})
 
 
 def _listing(source: Source, base: str, fetch: Fetch) -> Mapping[str, Row]:
@@ -86,16 +95,26 @@ def _rows(value: Any) -> list[Row]:
     return [dict(zip(columns, row, strict=False)) for row in rows if isinstance(row, list)]
 
 
-def _document(source: Source, base: str, row: Row, page: str, fetch: Fetch) -> Document:
-    name = clean.words(row.get("datasetID", row.get("Dataset ID")), 20_000) or ""
-    url = f"{base}/info/{quote(name, safe='')}/index.json"
-    content, problem = b"", None
-    try:
-        info = read_json(fetch.get(url).content)
-        content = json.dumps({"base": base, "listing": row, "info": info}).encode()
-    except (Unreachable, LimitExceeded, BadDocument) as error:
-        problem = f"{error.code}: {error.message}"
-    return Document(source=source.id, native_id=name, content=content, url=url, page=page, problem=problem)
+def _document(source: Source, base: str, name: str, row: Row, fetch: Fetch) -> Document:
+    """Get a dataset's info table. Raises SourceError or BadDocument."""
+    url = _info_url(base, name)
+    content = {"base": base, "listing": row, "info": read_json(fetch.get(url).content)}
+    return Document(source=source.id, native_id=name, content=json.dumps(content).encode(), url=url)
+
+
+def _lost(source: Source, base: str, name: str, error: SourceError | BadDocument) -> Document:
+    problem = f"{error.code}: {error.message}"
+    return Document(source=source.id, native_id=name, url=_info_url(base, name), problem=problem)
+
+
+def _info_url(base: str, name: str) -> str:
+    return f"{base}/info/{quote(name, safe='')}/index.json"
+
+
+def _is_silence(error: SourceError | BadDocument) -> bool:
+    """Tell whether a server gave no answer, or none in time; a refusal (4xx) is an answer."""
+    refused = error.details.get("status") in _REFUSED
+    return (isinstance(error, Unreachable) and not refused) or "seconds" in error.details
 
 
 def _meets(wanted: BBox, found: BBox | None) -> bool:
