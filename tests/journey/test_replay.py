@@ -1,18 +1,21 @@
 """Real answers and real files through the harvesters: what becomes a record, what a problem, what is incomplete."""
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
 
-from catalog.errors import IncompleteListing
+from catalog.data.workers import Workers
+from catalog.errors import BadSource, IncompleteListing, LimitExceeded, Unreachable
 from catalog.record import BBox, Record
 from catalog.settings import Settings
 from catalog.source import Document, Source
+from catalog.stores import sqlite
 from catalog.stores.memory import open_store
 from harvesters import Fetch, ckan, erddap, files
 from harvesters._run import harvest_source
@@ -147,6 +150,128 @@ def test_a_ckan_portal_is_asked_for_what_changed_since(tmp_path: Path) -> None:
     assert [question["start"] for question in asked] == [0, 2]
 
 
+def ckan_portal(rows: list[str]) -> Answering:
+    """A portal of packages as JSON text; `fl` gives only the ids."""
+
+    def answering(asked: Asked) -> list[bytes]:
+        question = json.loads(asked.body)
+        start = question["start"]
+        found = rows[start : start + question["rows"]]
+        if question.get("fl") == ["id"]:
+            found = [json.dumps({"id": row.split('"')[3]}) for row in found]
+        results = ", ".join(found)
+        whole = f'{{"success": true, "result": {{"count": {len(rows)}, "results": [{results}]}}}}'
+        return [answer(whole.encode())]
+
+    return answering
+
+
+def packages(count: int) -> list[str]:
+    return [json.dumps({"id": f"p{at:04}", "name": f"p{at:04}", "title": "A"}) for at in range(count)]
+
+
+@pytest.mark.parametrize("value", ["[" * 20_000 + "]" * 20_000, "9" * 5_000])
+@pytest.mark.parametrize("bad", [(3,), (0, 150), (149, 150), (260,)])
+def test_a_package_that_cannot_be_read_is_the_only_one_lost(
+    bad: tuple[int, ...], value: str, tmp_path: Path
+) -> None:
+    rows = packages(261)
+    for at in bad:
+        rows[at] = f'{{"id": "p{at:04}", "name": {value}}}'
+    source = Source(id="portal", protocol="ckan", url="https://data.example")
+    with asking(source, ckan_portal(rows), tmp_path) as (near, fetch):
+        documents = list(ckan.harvest(near, fetch))
+    assert [document.native_id for document in documents] == [f"p{at:04}" for at in range(261)]
+    problems = [document.native_id for document in documents if document.problem]
+    assert problems == [f"p{at:04}" for at in bad]
+
+
+def test_a_ckan_portal_that_gives_nonsense_is_not_asked_for_every_row(tmp_path: Path) -> None:
+    source = Source(id="portal", protocol="ckan", url="https://data.example")
+    asked: list[Asked] = []
+    with (
+        asking(source, lambda each: asked.append(each) or [answer(b"<html>")], tmp_path) as (near, fetch),
+        pytest.raises(Unreachable, match="did not answer as a CKAN portal"),
+    ):
+        list(ckan.harvest(near, fetch))
+    assert len(asked) < 10
+
+
+def test_a_ckan_listing_resumed_misses_no_row_that_moved_up(tmp_path: Path) -> None:
+    rows = packages(400)
+    source = Source(id="portal", protocol="ckan", url="https://data.example", resume="200")
+    with asking(source, ckan_portal(rows[5:]), tmp_path) as (near, fetch):
+        listed = {document.native_id for document in ckan.harvest(near, fetch)}
+    assert listed >= {f"p{at:04}" for at in range(200, 400)}
+
+
+def erddap_server(names: list[str], info: Mapping[str, bytes]) -> Answering:
+    """A server that lists names; `info` has the answers of those whose info table is not simply there."""
+    table = {"table": {"columnNames": ["datasetID"], "rows": [[name] for name in names]}}
+    columns = ["Row Type", "Variable Name", "Attribute Name", "Data Type", "Value"]
+    good = {"table": {"columnNames": columns, "rows": [["attribute", "NC_GLOBAL", "title", "String", "A"]]}}
+
+    def answering(asked: Asked) -> list[bytes]:
+        if asked.path.endswith("/allDatasets.json"):
+            return [answer(json.dumps(table).encode())]
+        return [info.get(asked.path.split("/")[3], answer(json.dumps(good).encode()))]
+
+    return answering
+
+
+def test_an_erddap_dataset_that_leads_to_a_refused_address_is_the_only_one_lost(tmp_path: Path) -> None:
+    names = [f"d{at}" for at in range(6)]
+    away = answer(b"", 302, Location="http://127.0.0.2:9/secret")
+    source = Source(id="server", protocol="erddap", url="https://data.example/erddap")
+    with asking(source, erddap_server(names, dict.fromkeys(names[1:5], away)), tmp_path) as (near, fetch):
+        documents = list(erddap.harvest(near, fetch))
+    assert [document.native_id for document in documents] == names
+    problems = [document.problem or "" for document in documents]
+    assert [problem.partition(":")[0] for problem in problems] == ["", *["address-refused"] * 4, ""]
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [answer(b"", 503), b"", answer(b"{}", Content_Length="9999")],
+    ids=["503", "nothing", "cut body"],
+)
+def test_an_erddap_server_that_dies_is_not_knocked_at_for_hours(silence: bytes, tmp_path: Path) -> None:
+    names = [f"d{at:02}" for at in range(30)]
+    source = Source(id="server", protocol="erddap", url="https://data.example/erddap")
+    documents: list[Document] = []
+    with (
+        asking(source, erddap_server(names, dict.fromkeys(names[5:], silence)), tmp_path) as (near, fetch),
+        pytest.raises(Unreachable),
+    ):
+        documents.extend(erddap.harvest(near, fetch))
+    assert [document.problem is None for document in documents] == [True] * 5 + [False] * 2
+
+
+def test_an_erddap_server_that_grows_too_slow_is_left(tmp_path: Path) -> None:
+    """A body that drips ends at the time limit, which is no Unreachable."""
+
+    class Slow:
+        def get(self, url: str, params: Mapping[str, str] | None = None) -> object:
+            if "/info/" in url:
+                raise LimitExceeded("too slow", details={"seconds": 60})
+            return door.get(url, params)
+
+    names = [f"d{at:02}" for at in range(9)]
+    source = Source(id="server", protocol="erddap", url="https://data.example/erddap")
+    with asking(source, erddap_server(names, {}), tmp_path) as (near, door), pytest.raises(LimitExceeded):
+        list(erddap.harvest(near, Slow()))  # type: ignore[arg-type]
+
+
+def test_erddap_datasets_that_are_refused_or_broken_here_and_there_do_not_end_the_listing(
+    tmp_path: Path,
+) -> None:
+    names = [f"d{at:02}" for at in range(30)]
+    info = {name: answer(b"", 500 if at % 3 else 404) for at, name in enumerate(names)}
+    source = Source(id="server", protocol="erddap", url="https://data.example/erddap")
+    with asking(source, erddap_server(names, info), tmp_path) as (near, fetch):
+        assert len(list(erddap.harvest(near, fetch))) == 30
+
+
 def test_envidat_gave_two_of_858_and_says_so(shared_real: Path, tmp_path: Path) -> None:
     body = (shared_real / "responses/ckan_envidat/package_search.json").read_bytes()
     source = Source(id="envidat", protocol="ckan", url="https://www.envidat.ch")
@@ -243,6 +368,37 @@ def test_what_only_pretends_to_be_data_has_a_reason(folder: Path, tmp_path: Path
     with reading(source, tmp_path / "home") as fetch:
         problems = {document.native_id: document.problem for document in files.harvest(source, fetch)}
     assert all(problems[name] for name in ("empty.nc", "inner.nc", "noending", "text.nc4"))
+
+
+def test_a_folder_that_cannot_be_listed_is_named_by_its_source_only(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    door: Fetch = Unread()  # type: ignore[assignment]
+    for url in (str(tmp_path / "gone"), str(file), f"ftp://host{tmp_path}", f"file://host{tmp_path}"):
+        with pytest.raises(BadSource, match="'ours'") as caught:
+            list(files.harvest(Source(id="ours", protocol="files", url=url), door))
+        assert tmp_path.name not in caught.value.message + caught.value.hint
+
+
+def test_a_file_whose_name_is_no_unicode_spoils_no_run(tmp_path: Path) -> None:
+    """Linux names are bytes: 0xE9 alone is no UTF-8. Bad files are quarantined, good ones are records."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    sample = Path(files.__file__).parent / "sample" / "etopo5_bien_dong.nc"
+    (folder / "good.nc").write_bytes(sample.read_bytes())
+    Path(os.fsdecode(bytes(folder) + b"/x\xe9at.nc")).write_bytes(b"")
+    Path(os.fsdecode(bytes(folder) + b"/y\xe9at.nc")).write_bytes(sample.read_bytes())
+    source = Source(id="ours", protocol="files", url=str(folder))
+    workers = Workers(1, seconds=60, memory=2_000_000_000, queue=8)
+    store = sqlite.open_store(tmp_path / "home")
+    try:
+        run = harvest_source(source, store, Settings(home=tmp_path / "home"), workers=workers)
+    finally:
+        workers.close()
+        store.close()
+    assert (run.state, run.seen) == ("complete", 3)
+    assert [line.native_id for line in run.quarantine] == [r"x\udce9at.nc"]
+    assert r"x\udce9at.nc" in run.quarantine[0].reason
 
 
 def test_recorded_portals_through_the_runner(shared_real: Path, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import paged
 import portals
-from catalog.errors import BadSource, LeaseHeld, LeaseLost, NotFound, Withdrawn
+from catalog.errors import BadDocument, BadSource, LeaseHeld, LeaseLost, NotFound, Withdrawn
 from catalog.instant import now, seconds
 from catalog.record import Record
 from catalog.search import Query
 from catalog.source import Document, Source, slug
-from catalog.stores import Run, Store, memory, records, sqlite
+from catalog.stores import MAX_QUARANTINE_SHOWN, Run, Store, memory, records, sqlite
 from harvesters._run import harvest_all, harvest_source, protocols
 from portals import FAULTS, Piece, answer, listing, portal
 
@@ -106,6 +106,83 @@ def test_a_rehearsal_writes_nothing(shop: Shop) -> None:
     assert run.counts.model_dump() == {"new": 2, "changed": 0, "unchanged": 10, "quarantined": 1}
     assert [line.native_id for line in run.quarantine] == ["bad"]
     assert (shop.kept(), shop.store.runs()) == before
+
+
+def test_a_rehearsal_knows_a_dataset_by_its_native_id(shop: Shop) -> None:
+    """An id made distinct, or a dataset withdrawn, is no new one."""
+    shop.names = ["ab", "AB", "aB", *numbered(9)]
+    shop.harvest(missed_runs=1)
+    shop.names = shop.names[:-1]
+    assert shop.harvest(missed_runs=1).withdrawn == 1
+    shop.names = [*shop.names, "d0008"]
+    run = shop.harvest(dry_run=True)
+    assert run.counts.model_dump() == {"new": 0, "changed": 1, "unchanged": 11, "quarantined": 0}
+
+
+def test_a_rehearsal_keeps_few_lines_of_its_quarantine(shop: Shop) -> None:
+    shop.names = [f"bad {number}" for number in range(MAX_QUARANTINE_SHOWN + 50)]
+    run = shop.harvest(dry_run=True)
+    assert run.counts.quarantined == MAX_QUARANTINE_SHOWN + 50
+    assert len(run.quarantine) == MAX_QUARANTINE_SHOWN
+
+
+# --- limits of one source
+
+
+@pytest.mark.parametrize(
+    ("option", "seen"), [({"most_datasets": 7}, 7), ({"most_hours": 0.25 / 3_600}, None)]
+)
+def test_a_source_that_goes_on_is_ended(option: Mapping[str, float], seen: int | None, shop: Shop) -> None:
+    def harvest(source: Source, _fetch: object) -> Iterator[Document]:
+        for number in range(50):
+            time.sleep(0.01)
+            yield Document(source=source.id, native_id=f"d{number}", content=b'"name"')
+
+    source = paged.source(shop.url).model_copy(update={"options": option})
+    known = {"paged": SimpleNamespace(harvest=harvest, read=paged.read)}
+    run = harvest_source(source, shop.store, paged.settings(shop.home), workers=None, known=known)
+    assert run.state == "incomplete"
+    assert next(iter(option)) in run.note
+    assert run.seen == seen if seen else 0 < run.seen < 50
+
+
+@pytest.mark.parametrize("wrong", ["many", -1, "nan", []])
+def test_a_limit_that_is_no_number_is_refused(wrong: object, shop: Shop) -> None:
+    source = paged.source(shop.url).model_copy(update={"options": {"most_hours": wrong}})
+    with pytest.raises(BadSource, match="most_hours"):
+        harvest_source(source, shop.store, paged.settings(shop.home), workers=None, known=paged.KNOWN)
+
+
+# --- what everybody may read
+
+
+def test_notes_and_reasons_name_no_path_of_this_machine(shop: Shop) -> None:
+    def harvest(source: Source, _fetch: object) -> Iterator[Document]:
+        yield Document(source=source.id, native_id="d1", content=b'"name"')
+        (shop.home / "secret").read_bytes()
+
+    def read(_document: Document) -> Record:
+        (shop.home / "secret").read_bytes()
+        raise AssertionError
+
+    run = shop.harvest(known={"paged": SimpleNamespace(harvest=harvest, read=read)})
+    said = "FileNotFoundError: No such file or directory"
+    assert (run.note, run.quarantine[0].reason) == (said, said)
+
+
+def test_reasons_that_are_no_unicode_are_kept(shop: Shop) -> None:
+    def harvest(source: Source, _fetch: object) -> Iterator[Document]:
+        yield Document(source=source.id, native_id="d1", problem="x\udce9at.nc is bad")
+        yield Document(source=source.id, native_id="d2", content=b"[]")
+        raise KeyError("\udce9")
+
+    def read(_document: Document) -> Record:
+        raise BadDocument("\udce9t\udce9 is bad")
+
+    run = shop.harvest(known={"paged": SimpleNamespace(harvest=harvest, read=read)})
+    assert (run.state, run.note) == ("incomplete", r"KeyError: '\udce9'")
+    reasons = [line.reason for line in run.quarantine]
+    assert reasons == [r"x\udce9at.nc is bad", r"\udce9t\udce9 is bad"]
 
 
 # --- row 3
