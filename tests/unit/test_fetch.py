@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,7 +140,7 @@ def test_five_redirects_are_followed_and_a_post_is_not(fetch: Fetch) -> None:
         with pytest.raises(LimitExceeded, match="redirects more than 5 times"):
             fetch.get(f"{hops.url}/6")
         with pytest.raises(Unreachable, match="moved to '/0'"):
-            fetch.post(f"{hops.url}/1", {"q": 1})
+            fetch.requests_session.post(f"{hops.url}/1", json={"q": 1})
 
 
 def scripted(*answers: bytes) -> Answering:
@@ -222,6 +223,49 @@ def test_kept_answers_are_bounded(tmp_path: Path) -> None:
     assert kept.get("0") is None
     kept.put("large", {}, bytes(5_000))
     assert kept.get("large") is None
+
+
+def test_keeping_looks_through_the_folder_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda *args: looked.append(args) or scandir(*args))
+    kept = Kept(tmp_path, 1_000_000)
+    for number in range(400):
+        kept.put(str(number), {}, bytes(900))
+    assert len(looked) == 1
+    assert kept.get("0") is not None
+
+
+def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, 10_000)
+    kept.put("a", {}, b"")
+    (place,) = tmp_path.iterdir()
+    place.unlink()
+    place.mkdir()  # no file can take its place
+    kept.put("a", {}, b"")
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_nobody_is_asked_when_the_harvest_is_over(settings: Settings) -> None:
+    with (
+        portal(lambda _: [answer(b"[]")]) as good,
+        Fetch(settings, SOURCE, None, until=time.monotonic() + 0.2) as door,
+    ):
+        assert door.get(good.url).content == b"[]"
+        time.sleep(0.25)
+        with pytest.raises(LimitExceeded, match="most_hours"):
+            door.get(good.url)
+        assert len(good.asked) == 1
+
+
+def test_a_file_that_is_gone_is_named_without_its_folder(settings: Settings, tmp_path: Path) -> None:
+    with (
+        Workers(1, seconds=60, memory=2_000_000_000, queue=1) as workers,
+        Fetch(settings, SOURCE, workers) as door,
+        pytest.raises(DataError) as caught,
+    ):
+        door.header(tmp_path / "gone.nc")
+    assert caught.value.message == "gone.nc cannot be described: No such file or directory"
 
 
 def test_a_header_is_described_once_until_its_file_changes(settings: Settings, tmp_path: Path) -> None:
