@@ -19,9 +19,13 @@ import netCDF4
 import xarray as xr
 
 from catalog.data.classic import check_whole
+from catalog.data.contained import check_hdf5, check_zarr
 from catalog.data.coverage import cover
+from catalog.data.places import address as address_of
+from catalog.data.places import opened_as, shown, untold
+from catalog.data.places import place as place_of
 from catalog.data.plain import plain_attributes
-from catalog.errors import CatalogError, DataChanged, DataUnreadable, NotSubsettable
+from catalog.errors import AddressRefused, CatalogError, DataChanged, DataUnreadable, NotSubsettable
 from catalog.record import Distribution
 
 _BLOCK = 1 << 20
@@ -49,15 +53,18 @@ def describe(path: str) -> dict[str, Any]:
     """Return the header document of a NetCDF, HDF5 or Zarr file (its form: `catalog.data`).
 
     Raises:
-        DataUnreadable: The file is of no known form, cut short or damaged; the message is the reason.
+        DataUnreadable: The file is of no known form, cut short, damaged, or points to other files; the message is
+        the reason, and tells no folder.
     """
-    place = Path(path)
+    place = place_of(path)
     form = sniff(place)
     with _file(place, form) as dataset:
         variables = {str(name): variable for name, variable in dataset.variables.items()}
         if form == "netcdf4" and variables and all(str(d).startswith("phony_dim") for d in dataset.sizes):
             form = "hdf5"
         coverage = cover(dataset)
+        for problem in coverage["problems"]:
+            problem["text"] = untold(problem["text"], place)
         groups = dataset.encoding.get("groups", ())
         if groups:
             said = f"the file has groups that are not described: {', '.join(groups)}"[:500]
@@ -81,7 +88,7 @@ def sniff(path: Path) -> str:
     if path.is_dir():
         if any((path / mark).is_file() for mark in _ZARR_MARKS):
             return "zarr"
-        raise DataUnreadable(f"{path.name} is a folder without Zarr metadata")
+        raise DataUnreadable(f"{shown(path.name)} is a folder without Zarr metadata")
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -92,10 +99,10 @@ def sniff(path: Path) -> str:
                 file.seek(at)
                 start, at = file.read(8), at * 2
     except OSError as error:
-        raise DataUnreadable(f"{path.name} cannot be read: {error.strerror}") from error
+        raise DataUnreadable(f"{shown(path.name)} cannot be read: {error.strerror}") from error
     if start[:8] == _HDF:
         return "netcdf4"
-    raise DataUnreadable(f"{path.name} is neither NetCDF, HDF5 nor Zarr")
+    raise DataUnreadable(f"{shown(path.name)} is neither NetCDF, HDF5 nor Zarr")
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,14 @@ class Reach:
         user_agent: Who asks.
         stall_seconds: Longest silence of a server.
         max_bytes: Largest answer.
+        seconds: Longest time of one answer.
     """
 
     allow_hosts: tuple[str, ...] = ()
     user_agent: str = "bienmo"
     stall_seconds: float = 15
     max_bytes: int = 1_000_000_000
+    seconds: float = 60
 
 
 @contextlib.contextmanager
@@ -124,11 +133,11 @@ def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
         harvested. DataUnreadable: The file or the remote answer cannot be read.
     """
     if distribution.protocol in {"file", "zarr"}:
-        path = Path(distribution.address)
+        path = place_of(distribution.address)
         form = sniff(path)
         if distribution.size is not None and (size := _size(path)) != distribution.size:
             raise DataChanged(
-                f"{path.name} has {size} bytes; the one that was harvested had {distribution.size}",
+                f"{shown(path.name)} has {size} bytes; the one that was harvested had {distribution.size}",
                 hint="harvest its source again",
             )
         with _file(path, form) as dataset:
@@ -142,29 +151,42 @@ def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
 
 @contextlib.contextmanager
 def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
-    """A local file as a dataset; the names of its groups in `encoding["groups"]`."""
-    if form == "zarr":
-        try:
-            with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
-                found = xr.open_dataset(path, engine="zarr", chunks=None, **_UNDECODED)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _unreadable(path.name, error) from error
-        with found:
-            yield _in_order(found)
-        return
-    if form == "netcdf3":
-        check_whole(path)
+    """A local file as a dataset, in the end closed; what fails while it is open tells no folder either."""
     try:
-        file = netCDF4.Dataset(os.fspath(path))
-    except (OSError, RuntimeError) as error:
-        raise _unreadable(path.name, error) from error
-    with contextlib.closing(file):
+        with _zarr(path) if form == "zarr" else _netcdf(path, form) as dataset:
+            yield dataset
+    except CatalogError as error:
+        raise type(error)(untold(error.message, path), error.hint, error.details) from error
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise DataUnreadable(_reason(shown(path.name), untold(str(error), path), error)) from error
+
+
+@contextlib.contextmanager
+def _zarr(path: Path) -> Iterator[xr.Dataset]:
+    check_zarr(path)
+    with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
+        found = xr.open_dataset(path, engine="zarr", chunks=None, **_UNDECODED)
+    with found:
+        yield _in_order(found)
+
+
+@contextlib.contextmanager
+def _netcdf(path: Path, form: str) -> Iterator[xr.Dataset]:
+    """A NetCDF or HDF5 file as a dataset; the names of its groups in `encoding["groups"]`."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    name = opened_as(
+        fd
+    )  # whatever its bytes, libraries can write this name; and what was checked is what is read
+    with contextlib.ExitStack() as files:
+        files.callback(os.close, fd)
+        if form == "netcdf3":
+            check_whole(path)
+        else:
+            check_hdf5(name)
+        file = files.enter_context(contextlib.closing(netCDF4.Dataset(name)))
         store: Any = xr.backends.NetCDF4DataStore(file)  # type: ignore[no-untyped-call]
-        try:
-            with warnings.catch_warnings(action="ignore"):  # that a variable has one dimension twice
-                dataset = xr.open_dataset(store, **_UNDECODED)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise _unreadable(path.name, error) from error
+        with warnings.catch_warnings(action="ignore"):  # that a variable has one dimension twice
+            dataset = xr.open_dataset(store, **_UNDECODED)
         dataset.encoding["groups"] = tuple(file.groups)
         yield dataset
 
@@ -191,6 +213,7 @@ def _remote(address: str, reach: Reach) -> Iterator[xr.Dataset]:
         reach.allow_hosts,
         stall_seconds=reach.stall_seconds,
         user_agent=reach.user_agent,
+        seconds=reach.seconds,
         max_bytes=reach.max_bytes,
     ) as link:
 
@@ -200,6 +223,11 @@ def _remote(address: str, reach: Reach) -> Iterator[xr.Dataset]:
                 answer = link.get(
                     f"{place.scheme}://{place.netloc}{asked}?{environ['QUERY_STRING']}".rstrip("?")
                 )
+            except AddressRefused:  # which private address it is, is not for whoever asks
+                raise AddressRefused(
+                    "the data's server is at no public address",
+                    hint="an operator can allow a host by name: BIENMO_ALLOW_HOSTS",
+                ) from None
             except OSError as error:  # every error of the connection is one
                 raise _unreadable("the remote server's answer", error) from error
             if answer.status_code != HTTPStatus.OK:
@@ -220,8 +248,12 @@ def _remote(address: str, reach: Reach) -> Iterator[xr.Dataset]:
 
 
 def _unreadable(name: str, error: Exception) -> DataUnreadable:
-    first = (str(error).splitlines() or [""])[0]
-    return DataUnreadable(f"{name} cannot be read: {type(error).__name__}: {first}"[:300])
+    return DataUnreadable(_reason(name, str(error), error))
+
+
+def _reason(name: str, said: str, error: Exception) -> str:
+    first = (said.splitlines() or [""])[0]
+    return f"{name} cannot be read: {type(error).__name__}: {first}"[:300]
 
 
 def _variable(name: str, variable: xr.Variable) -> dict[str, Any]:
@@ -235,7 +267,7 @@ def _variable(name: str, variable: xr.Variable) -> dict[str, Any]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Path, size, mtime and checksum of a file, or of all files of a Zarr folder in the order of their names."""
+    """Address (`places.address`), size, mtime and checksum of a file, or of a Zarr folder's files by name."""
     digest = hashlib.sha256()
     for part in _parts(path):
         if part is not path:
@@ -245,7 +277,7 @@ def _facts(path: Path) -> dict[str, Any]:
                 digest.update(block)
     changed = max(part.stat().st_mtime for part in _parts(path))
     return {
-        "path": str(path),
+        "path": address_of(path),
         "size": _size(path),
         "mtime": changed,
         "checksum": f"sha256:{digest.hexdigest()}",
