@@ -1,6 +1,6 @@
 """Which indices along each dimension a cut asks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from catalog.data.axes import Axes
 from catalog.data.clock import NEVER, position
 from catalog.data.coverage import cover, spacing
 from catalog.data.cuts import Cut
+from catalog.data.origin import sample_dimensions
 from catalog.data.packing import unpack
 from catalog.errors import BadRequest, DataUnreadable, NotSubsettable, OutsideDomain
 from catalog.record import BBox
@@ -23,6 +24,7 @@ Picks = Mapping[str, npt.NDArray[np.intp]]
 _Mask = npt.NDArray[np.bool_]
 _Floats = npt.NDArray[np.float64]
 _CIRCLE = 360.0
+_BARE = ("longitude", "latitude", "time")  # the axes of a stride that names none
 _FOLDED = 2.5e-13  # degrees: what bringing a longitude into −180…180 may cost in float64
 
 
@@ -53,7 +55,7 @@ def pick(dataset: xr.Dataset, axes: Axes, cut: Cut) -> Picks:
     by_dimension: dict[str, list[_Condition]] = {}
     for condition in conditions:
         dimensions = dataset[condition.name].dims
-        if len(dimensions) > 1 or _is_ragged(dataset):
+        if len(dimensions) > 1 or sample_dimensions(dataset):
             raise NotSubsettable(
                 f"the data cannot be cut by {condition.label}: they are ragged, or it has several dimensions",
                 hint=f"ask without {condition.label}",
@@ -61,10 +63,11 @@ def pick(dataset: xr.Dataset, axes: Axes, cut: Cut) -> Picks:
         if not condition.inside.any():
             said = f"no centre of the data lies in the {condition.label} asked for"
             raise _outside(dataset, said + condition.nearest)
+        _check_grid(dataset, axes, cut, condition.label, dimensions)
         for dimension in dimensions:
             by_dimension.setdefault(str(dimension), []).append(condition)
     picks = {d: indices for d, cs in by_dimension.items() if (indices := _indices(dataset, cs)) is not None}
-    return _strided(dataset, axes, cut.stride, picks)
+    return _strided(dataset, axes, cut, picks)
 
 
 def _indices(dataset: xr.Dataset, conditions: list[_Condition]) -> npt.NDArray[np.intp] | None:
@@ -79,9 +82,29 @@ def _indices(dataset: xr.Dataset, conditions: list[_Condition]) -> npt.NDArray[n
     return None if np.array_equal(indices, np.arange(mask.size)) else indices
 
 
-def _is_ragged(dataset: xr.Dataset) -> bool:
-    marks = {"sample_dimension", "instance_dimension"}
-    return any(marks & set(variable.attrs) for variable in dataset.variables.values())
+def _check_grid(dataset: xr.Dataset, axes: Axes, cut: Cut, label: str, dimensions: Collection[Any]) -> None:
+    """Refuse to cut one grid of several: every wanted variable lies on the axis, or on no axis of its role."""
+    others = _other_dimensions(dataset, axes, label) - set(dimensions)
+    for name in cut.variables or axes.data_variables(dataset):
+        there = set(dataset[name].dims) if name in dataset.variables else set()
+        if there & others and not there >= set(dimensions):
+            raise NotSubsettable(
+                f"{name[:60]} lies on another grid than the {label} that the data are cut by",
+                hint="ask for variables of one grid, with variables=; only the grid of "
+                f"{axes.longitude or axes.time} is cut",
+            )
+
+
+def _other_dimensions(dataset: xr.Dataset, axes: Axes, label: str) -> set[Any]:
+    """The dimensions of the other axes of a role."""
+    if label in {"longitude", "latitude"}:
+        names = {name for pair in axes.positions[1:] for name in pair}
+        first = {d for name in axes.positions[0] for d in dataset[name].dims} if axes.positions else set()
+        return {d for name in names for d in dataset[name].dims} - first
+    lines = {name: v for name, v in dataset.variables.items() if v.dims == (name,)}
+    if label == "time":
+        return {name for name, v in lines.items() if " since " in str(v.attrs.get("units", ""))}
+    return {name for name, v in lines.items() if "positive" in v.attrs or v.attrs.get("axis") == "Z"}
 
 
 def _in_box(dataset: xr.Dataset, axes: Axes, box: BBox) -> Iterator[_Condition]:
@@ -213,20 +236,59 @@ def _slack(variable: xr.DataArray, values: _Floats, written: _Floats, axes: Axes
     return found
 
 
-def _strided(dataset: xr.Dataset, axes: Axes, stride: Mapping[str, int], picks: dict[str, Any]) -> Picks:
-    bare = {"longitude", "latitude", "time"} <= set(stride)
+def _strided(dataset: xr.Dataset, axes: Axes, cut: Cut, picks: dict[str, Any]) -> Picks:
+    bare = set(_BARE) <= set(cut.stride)
     steps: dict[str, int] = {}
-    for axis, step in stride.items():
+    for axis, step in cut.stride.items():
         dimensions = _dimensions(dataset, axes, axis)
-        if not dimensions and not (bare and axis in {"longitude", "latitude", "time"}):
+        if not dimensions and not (bare and axis in _BARE):
             raise BadRequest(
                 f"stride names no axis of the data: {axis[:60]!r}",
                 hint="axes: longitude, latitude, depth, time; dimensions: "
                 + ", ".join(map(str, dataset.sizes)),
             )
+        if step > 1 and dimensions:
+            _check_whole(dataset, axes, dimensions[0])
+            if axis in {*_BARE, "depth"}:
+                _check_grid(dataset, axes, cut, axis, dimensions)
+            if not bare or axis not in _BARE:
+                _check_there(dataset, cut, axis, dimensions)
         steps.update(dict.fromkeys(dimensions, step))
     whole = {dimension: np.arange(dataset.sizes[dimension]) for dimension in steps if steps[dimension] > 1}
     return {**picks, **{d: picks.get(d, indices)[:: steps[d]] for d, indices in whole.items()}}
+
+
+def _check_there(dataset: xr.Dataset, cut: Cut, axis: str, dimensions: Collection[Any]) -> None:
+    """Refuse a stride that a variable asked for by name would not heed."""
+    for name in cut.variables:
+        if (
+            name in dataset.variables
+            and dataset[name].ndim
+            and not set(dataset[name].dims) >= set(dimensions)
+        ):
+            raise BadRequest(
+                f"{name[:60]} does not lie on the axis that stride names: {axis[:60]!r}",
+                hint=f"dimensions of {name[:60]}: {', '.join(map(str, dataset[name].dims))}",
+            )
+
+
+def _check_whole(dataset: xr.Dataset, axes: Axes, dimension: str) -> None:
+    """Refuse a stride that would leave a mesh's links or a ragged array's counts pointing at other cells."""
+    samples = sample_dimensions(dataset)
+    rows = {
+        str(d)
+        for v in dataset.variables.values()
+        for d in (*v.dims, v.attrs.get("instance_dimension"))
+        if {"sample_dimension", "instance_dimension"} & set(v.attrs)
+    }
+    places = {str(d) for pair in axes.positions for name in pair for d in dataset[name].dims}
+    free = {str(d) for name in (axes.time, axes.vertical) if name for d in dataset[name].dims} - places
+    if dimension in samples | rows or (axes.geometry == "mesh" and dimension not in free):
+        what = "a mesh" if axes.geometry == "mesh" else "a ragged array"
+        raise NotSubsettable(
+            f"the data are {what}, which a stride along {dimension[:60]} would break",
+            hint="ask without it" + (", or for stride=time:2" if axes.geometry == "mesh" else ""),
+        )
 
 
 def _dimensions(dataset: xr.Dataset, axes: Axes, axis: str) -> tuple[str, ...]:

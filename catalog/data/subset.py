@@ -1,5 +1,6 @@
 """Cutting a dataset: what a cut costs, and the part it asks for, values still packed as in the source."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
+from catalog.data.coverage import box
 from catalog.data.cuts import Cut, parse
+from catalog.data.origin import Origin, sample_dimensions
 from catalog.data.packing import decoded_itemsize
 from catalog.data.picking import Picks, pick
 from catalog.errors import BadRequest, CatalogError, DataUnreadable, NotSubsettable, TooLarge
@@ -20,6 +23,9 @@ from catalog.record import BBox, Model
 __all__ = ["Cost", "Cut", "Limits", "cost", "cut", "parse"]
 
 _MOST_RUNS = 4
+_HALF = 180.0
+_EDGES = ("Westernmost_Easting", "Easternmost_Easting", "Southernmost_Northing", "Northernmost_Northing")
+_RESOLUTION = re.compile(r"(geospatial_\w+|time_coverage)_resolution")
 _COMPANIONS = ("grid_mapping", "ancillary_variables", "coordinates", "formula_terms", "bounds", "climatology")
 
 
@@ -68,20 +74,72 @@ def cut(dataset: xr.Dataset, request: Cut, record_id: str, limits: Limits) -> xr
     ):
         if cost_ > limit:
             raise _too_large(dataset, axes, request, limits, (cost_, limit, setting))
-    part = dataset[_kept(dataset, axes, _wanted(dataset, axes, request))]
+    wanted, without = _numbers(dataset, axes, request)
+    part = dataset[[name for name in _kept(dataset, axes, wanted) if not _is_nested(dataset[name].variable)]]
     for dimension, indices in picks.items():
         if dimension in part.sizes:
             part = _taken(part, dimension, indices)
-    return _attributed(part, axes, request, record_id, picks)
+    found = _attributed(part, axes, request, _line(request, record_id, without), picks)
+    found.encoding = {**dataset.encoding, "origin": Origin(axes, wanted, picks)}
+    return found
+
+
+def _line(request: Cut, record_id: str, without: tuple[str, ...]) -> str:
+    """What is added to the history."""
+    asked = "&".join(f"{key}={value}" for key, value in request.parameters().items())
+    said = f"; without {', '.join(without)}, which cannot be cut" if without else ""
+    return f"{now()} Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}{said}"
+
+
+def _is_cuttable(variable: xr.Variable) -> bool:
+    """Tell whether a variable is an array of numbers or text, and has no dimension twice."""
+    return len(set(variable.dims)) == variable.ndim and variable.dtype.kind in "iufbOSUT"
+
+
+def _is_nested(variable: xr.Variable) -> bool:
+    """Tell whether cells are lists of varying length (NetCDF-4 vlen): xarray shows the type of what is in the lists.
+
+    Only a cell tells, and one is read where that inflates no chunk, because such variables have no filters.
+    """
+    if variable.dtype.kind not in "iuf" or variable.encoding.get("zlib") is not False or not variable.size:
+        return False
+    if any(variable.encoding.get(name) for name in ("shuffle", "szip", "zstd", "bzip2", "blosc")):
+        return False
+    try:
+        cell = np.asarray(variable[(slice(0, 1),) * variable.ndim].values)
+    except (TypeError, ValueError):
+        return True
+    return cell.dtype.kind == "O" or cell.size != 1
+
+
+def _numbers(dataset: xr.Dataset, axes: Axes, request: Cut) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The wanted variables that can be cut, and the data variables that cannot."""
+    wanted = _wanted(dataset, axes, request)
+    nested = {name for name in wanted if _is_nested(dataset[name].variable)}
+    if nested and (request.variables or nested == set(wanted)):
+        raise _uncuttable(min(nested))
+    asked = request.variables or axes.data_variables(dataset)
+    kept = tuple(name for name in wanted if name not in nested)
+    return kept, tuple(name for name in asked if name not in kept)
+
+
+def _uncuttable(name: str) -> NotSubsettable:
+    return NotSubsettable(
+        f"{name[:60]} cannot be cut: it is no array of numbers or text, or has one dimension twice",
+        hint="ask for other variables, with variables=",
+    )
 
 
 def _wanted(dataset: xr.Dataset, axes: Axes, request: Cut) -> tuple[str, ...]:
-    there = tuple(n for n in axes.data_variables(dataset) if len(set(dataset[n].dims)) == dataset[n].ndim)
+    there = tuple(n for n in axes.data_variables(dataset) if _is_cuttable(dataset[n].variable))
     unknown = [name for name in request.variables if name not in dataset.variables]
     if unknown:
         raise BadRequest(
             f"there is no variable {unknown[0][:60]!r}", hint=f"variables: {', '.join(there)}"[:2_000]
         )
+    for name in request.variables:
+        if not _is_cuttable(dataset[name].variable):
+            raise _uncuttable(name)
     if not there and not request.variables:
         raise NotSubsettable("the data have no variable that can be cut")
     return request.variables or there
@@ -93,18 +151,25 @@ def _kept(dataset: xr.Dataset, axes: Axes, wanted: tuple[str, ...]) -> list[str]
     names = set(wanted)
     for name in wanted:
         names |= _companions(dataset, name, dimensions)
+    whole = axes.geometry == "mesh" or bool(sample_dimensions(dataset))
     for name in axes.coordinates:
-        if set(dataset[name].dims) <= dimensions or axes.geometry == "mesh":
+        if whole or set(dataset[name].dims) <= dimensions:
             names.add(name)
     for name in tuple(names):
         for key in ("bounds", "climatology", "edges"):
             names |= {str(dataset[name].attrs.get(key, ""))} & set(map(str, dataset.variables))
-    return [str(n) for n in dataset.variables if n in names and len(set(dataset[n].dims)) == dataset[n].ndim]
+    return [str(n) for n in dataset.variables if n in names and _is_cuttable(dataset[n].variable)]
 
 
 def _companions(dataset: xr.Dataset, name: str, dimensions: set[Any]) -> set[str]:
-    words = " ".join(str(dataset[name].attrs.get(key, "")) for key in _COMPANIONS).replace(":", " ").split()
-    return {word for word in words if word in dataset.variables and set(dataset[word].dims) <= dimensions}
+    """What the attributes of a variable name: coordinates whatever their dimensions, others along its own."""
+
+    def named(keys: Iterable[str]) -> set[str]:
+        words = " ".join(str(dataset[name].attrs.get(key, "")) for key in keys).replace(":", " ").split()
+        return {word for word in words if word in dataset.variables}
+
+    along = {word for word in named(_COMPANIONS) if set(dataset[word].dims) <= dimensions}
+    return along | named(("coordinates",))
 
 
 def _cost(dataset: xr.Dataset, axes: Axes, request: Cut, picks: Picks) -> Cost:
@@ -161,20 +226,21 @@ def _taken(part: xr.Dataset, dimension: str, indices: npt.NDArray[np.intp]) -> x
     )
 
 
-def _attributed(part: xr.Dataset, axes: Axes, request: Cut, record_id: str, picks: Picks) -> xr.Dataset:
+def _attributed(part: xr.Dataset, axes: Axes, request: Cut, line: str, picks: Picks) -> xr.Dataset:
     """The part with a line in its history, and without what was only true of the whole."""
-    asked = "&".join(f"{key}={value}" for key, value in request.parameters().items())
-    line = f"{now()} Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}"
     before = str(part.attrs.get("history", "")).rstrip("\n")
     attributes: dict[str, Any] = {**part.attrs, "history": f"{before}\n{line}" if before else line}
     try:
         attributes |= {k: v for k, v in _extent(part, axes).items() if k in attributes}
     except DataUnreadable:
-        attributes = {
-            k: v for k, v in attributes.items() if not k.startswith(("geospatial_", "time_coverage_"))
-        }
-    for name in ("geospatial_bounds", "time_coverage_duration") if picks else ():
-        attributes.pop(name, None)
+        said = ("geospatial_", "time_coverage_", *_EDGES)
+        attributes = {k: v for k, v in attributes.items() if not k.startswith(said)}
+    gone = ("geospatial_bounds", "time_coverage_duration") if picks else ()
+    attributes = {
+        k: v
+        for k, v in attributes.items()
+        if k not in gone and not (request.stride and _RESOLUTION.fullmatch(k))
+    }
     found = part.copy(deep=False)
     found.attrs = attributes
     for key, variable in found.variables.items():
@@ -184,20 +250,36 @@ def _attributed(part: xr.Dataset, axes: Axes, request: Cut, record_id: str, pick
 
 
 def _extent(part: xr.Dataset, axes: Axes) -> dict[str, Any]:
-    """The ACDD attributes of where and when the part is."""
+    """The attributes of where and when the part is: ACDD's, and those of edges that ERDDAP writes."""
     found: dict[str, Any] = {}
     for name, key in ((axes.longitude, "lon"), (axes.latitude, "lat"), (axes.vertical, "vertical")):
         if name in part.variables:
             values = ax.values(part[name].variable)
             if np.isfinite(values).any():
-                found[f"geospatial_{key}_min"] = float(np.nanmin(values))
-                found[f"geospatial_{key}_max"] = float(np.nanmax(values))
+                first, last = _sides(values) if key == "lon" else (np.nanmin(values), np.nanmax(values))
+                found[f"geospatial_{key}_min"] = float(first)
+                found[f"geospatial_{key}_max"] = float(last)
+    for edge, key in zip(_EDGES, ("lon_min", "lon_max", "lat_min", "lat_max"), strict=True):
+        if f"geospatial_{key}" in found:
+            found[edge] = found[f"geospatial_{key}"]
     if axes.time and axes.time in part.variables:
         values = ax.values(part[axes.time].variable)
         if np.isfinite(values).any():
             ends = ax.clock(part, axes.time).instants(np.array([np.nanmin(values), np.nanmax(values)]))
             found |= {"time_coverage_start": ends[0], "time_coverage_end": ends[1]}
     return found
+
+
+def _sides(longitudes: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """West and east of longitudes as they are written; west is the larger where they run across their seam."""
+    steps = np.diff(longitudes) if longitudes.ndim == 1 else np.empty(0)
+    if np.sum(steps < 0) == 1 and np.sum(steps < -_HALF) == 1:
+        return float(longitudes[0]), float(longitudes[-1])
+    if np.sum(steps > 0) == 1 and np.sum(steps > _HALF) == 1:
+        return float(longitudes[-1]), float(longitudes[0])
+    west, east = float(np.nanmin(longitudes)), float(np.nanmax(longitudes))
+    around = box(longitudes, np.zeros(1)) if east - west > _HALF else None
+    return (around.west, around.east) if around and around.west > around.east else (west, east)
 
 
 def _too_large(

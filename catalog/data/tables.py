@@ -4,7 +4,7 @@ Variables that lack a dimension of the others repeat along it. Numbers are unpac
 `catalog.data.packing` says.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
+from catalog.data.origin import origin, sample_dimensions
 from catalog.data.packing import unpack
 from catalog.data.plain import words
 from catalog.errors import DataUnreadable, NotSubsettable
@@ -102,10 +103,12 @@ def lay_out(dataset: xr.Dataset) -> Table:
     Raises:
         NotSubsettable: The variables share too few dimensions to stand in one table.
     """
-    axes = ax.find(dataset)
-    names = [n for n in axes.data_variables(dataset) if dataset[n].dtype.kind in "iufbOSUT"]
-    variables = {name: dataset[name].variable for name in names}
-    shown = variables or {n: dataset[n].variable for n in _axis_names(axes)}
+    known = origin(dataset)
+    axes = known.axes
+    names = [n for n in known.wanted if dataset[n].dtype.kind in "iufbOSUT" and n not in _axis_names(axes)]
+    variables = {name: dataset[name].variable for name in names if dataset[name].dims != (name,)}
+    shown = variables or {n: dataset[n].variable for n in known.wanted or _axis_names(axes)}
+    _check_rows(dataset, shown)
     sizes = _sizes(dataset, axes, shown)
     rows = int(np.prod(list(sizes.values()), dtype=object))
     largest = max((variable.size for variable in shown.values()), default=1)
@@ -119,8 +122,38 @@ def lay_out(dataset: xr.Dataset) -> Table:
         _coordinate(dataset, axes, name) for name in _coordinate_names(dataset, axes, sizes, variables)
     )
     covered = {d for coordinate in coordinates for d in coordinate.dimensions}
-    counted = tuple(Coordinate(d, (d,), np.arange(n), {}) for d, n in sizes.items() if d not in covered)
+    taken = {*variables, *(coordinate.name for coordinate in coordinates)}
+    counted = tuple(
+        Coordinate(_index_name(d, taken), (d,), known.picks.get(d, np.arange(n)), {})
+        for d, n in sizes.items()
+        if d not in covered
+    )
     return Table(sizes, (*counted, *coordinates), variables, dataset.attrs)
+
+
+def _index_name(dimension: str, taken: Collection[str]) -> str:
+    """The name of a column of the source's indices along a dimension without coordinate."""
+    name = f"{dimension}_index"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _check_rows(dataset: xr.Dataset, shown: Mapping[str, xr.Variable]) -> None:
+    """Refuse what has no rows, and what has rows that only counts elsewhere can place."""
+    empty = [name for name, variable in shown.items() if not variable.size]
+    if empty:
+        full = [name for name in shown if name not in empty]
+        raise NotSubsettable(
+            f"a table of {', '.join(empty)[:300]} has no row: a dimension has no cell",
+            hint=f"ask for others: variables={','.join(full)}"[:2_000] if full else "ask for NetCDF",
+        )
+    samples = sample_dimensions(dataset)
+    if any(samples & set(map(str, variable.dims)) for variable in shown.values()):
+        raise NotSubsettable(
+            "the data are a ragged array (CF §9.3), which does not fit in one table yet",
+            hint="ask for NetCDF",
+        )
 
 
 def _axis_names(axes: Axes) -> list[str]:

@@ -15,6 +15,7 @@ import xarray as xr
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
 from catalog.data.blocks import blocks
+from catalog.data.origin import origin, sample_dimensions
 from catalog.data.packing import unpack
 from catalog.data.plain import words
 from catalog.errors import DataUnreadable, NotSubsettable
@@ -31,11 +32,17 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
     Raises:
         NotSubsettable: The data have no position, lie on a curvilinear grid or mesh, or on other dimensions.
     """
-    axes = ax.find(dataset)
+    known = origin(dataset)
+    axes = known.axes
+    if not (axes.longitude and axes.latitude):
+        raise NotSubsettable("CoverageJSON does not hold data without positions", hint=_HINT)
+    if sample_dimensions(dataset):
+        raise NotSubsettable("CoverageJSON does not hold ragged arrays", hint="ask for NetCDF")
     if axes.geometry not in {"rectilinear", "points"}:
         raise NotSubsettable(f"CoverageJSON does not hold data of geometry {axes.geometry}", hint=_HINT)
     roles = _roles(dataset, axes)
-    names = [n for n in axes.data_variables(dataset) if dataset[n].dtype.kind in "iufOSUT"]
+    named = {n for n in _named(axes).values() if n}
+    names = [n for n in known.wanted if dataset[n].dtype.kind in "iufOSUT" and n not in named]
     kept = {name: _fitting(dataset[name].variable, roles) for name in names}
     head = {
         "type": "Coverage",

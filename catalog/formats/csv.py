@@ -45,7 +45,10 @@ def _cell(text: str) -> str:
 
 def _lines(columns: list[Any]) -> bytes:
     """Rows of tokens: joined by commas, each with its line's end (the text buffer of the joined column)."""
-    cells = [column.fill_null("") for column in columns]
+    empty = "" if len(columns) > 1 else '""'  # a line of nothing is no row to many readers
+    cells = [column.fill_null(empty) for column in columns]
+    if len(cells) == 1:
+        cells = [pc.if_else(pc.equal(cells[0], ""), empty, cells[0])]
     rows = pc.binary_join_element_wise(pc.binary_join_element_wise(*cells, ","), "", "\n")
     _, offsets, text = rows.buffers()
     ends = np.frombuffer(offsets, np.int32)[[rows.offset, rows.offset + len(rows)]]
