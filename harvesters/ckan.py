@@ -8,39 +8,27 @@ string (EnviDat), words may come by language (ckanext-fluent: `title_translated`
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ckanapi import RemoteCKAN
-from ckanapi.errors import CKANAPIError, ServerIncompatibleError
 
 from catalog.dialects import _words as clean
 from catalog.dialects._extent import Notes, box, note, time_range
 from catalog.dialects._licences import licence
 from catalog.dialects._parties import joined
 from catalog.dialects._record import distributions, record
-from catalog.errors import BadDocument, IncompleteListing, Unreachable
+from catalog.errors import BadDocument, IncompleteListing
 from catalog.record import MOST, BBox, Extent, Party, Record, Role, Text, TimeRange
 from catalog.source import Document, Source
 from harvesters import Fetch
 from harvesters._json import read_json
+from harvesters._packages import ROWS, Unread, get_page
 
 INCREMENTAL = True
-_ROWS = 100
-_FAILURES = 3  # rows in a row that cannot be read: it is the portal, not its datasets
 _DEPTH = 8
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _HDX_DATES = re.compile(r"\[(\S+) TO (\S+)\]")
-_NOT_CKAN = (
-    CKANAPIError,
-    ServerIncompatibleError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)
 _FORMATS: Mapping[str, str] = {
     "application/x-netcdf": "netcdf", "application/netcdf": "netcdf", "nc": "netcdf", "netcdf-4": "netcdf",
     "netcdf4": "netcdf", "application/x-hdf5": "hdf5", "h5": "hdf5", "hdf": "hdf5", "text/csv": "csv",
@@ -81,11 +69,11 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
         IncompleteListing: It gave fewer datasets than it counts.
     """
     resumed = int(source.resume) if source.resume and source.resume.isdecimal() else 0
-    start = skipped = max(0, resumed - _ROWS)
+    start = skipped = max(0, resumed - ROWS)
     seen: set[str] = set()
     with RemoteCKAN(source.url, session=fetch.requests_session) as portal:
         while True:
-            count, packages = _page(portal, source, start)
+            count, packages = get_page(portal, source, start)
             fresh = {_native_id(package, start + at): package for at, package in enumerate(packages)}
             fresh = {native_id: package for native_id, package in fresh.items() if native_id not in seen}
             for native_id, package in fresh.items():
@@ -103,82 +91,15 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
         )
 
 
-@dataclass(frozen=True)
-class _Unread:
-    """A row that cannot be read: the dataset's id where the portal tells it, and the reason."""
-
-    native_id: str | None
-    reason: str
-
-
-def _page(portal: RemoteCKAN, source: Source, start: int) -> tuple[int, list[Any]]:
-    """The portal's count and a page's packages. Raises Unreachable."""
-    try:
-        return _asked(portal, source, start, _ROWS)
-    except BadDocument as error:
-        return _row_by_row(portal, source, start, error)
-
-
-def _row_by_row(portal: RemoteCKAN, source: Source, start: int, reason: BadDocument) -> tuple[int, list[Any]]:
-    """A page that could not be read whole, with an `_Unread` for each bad row. Raises Unreachable."""
-    count, packages, failures = start + _ROWS, list[Any](), 0
-    while len(packages) < _ROWS and start + len(packages) < count:
-        at = start + len(packages)
-        try:
-            count, found = _asked(portal, source, at, 1)
-        except BadDocument as error:
-            failures += 1
-            if failures == _FAILURES:
-                raise Unreachable(reason.message) from reason
-            packages.append(_Unread(_told_id(portal, source, at), f"{error.code}: {error.message}"))
-        else:
-            failures = 0
-            packages += found[:1]
-            if not found:
-                break
-    return count, packages
-
-
-def _told_id(portal: RemoteCKAN, source: Source, at: int) -> str | None:
-    """The id of a row whose package cannot be read, from portals that give single fields (CKAN 2.8 and later)."""
-    try:
-        _, found = _asked(portal, source, at, 1, fl=["id"])
-    except BadDocument:
-        return None
-    return clean.words(clean.mapping(found[0]).get("id"), 20_000) if found else None
-
-
-def _asked(portal: RemoteCKAN, source: Source, start: int, rows: int, **also: Any) -> tuple[int, list[Any]]:
-    """Ask for rows. Raises BadDocument for what is no answer of a CKAN portal."""
-    filters = [str(source.options["fq"])] if source.options.get("fq") else []
-    if source.changed_since:
-        filters.append(f"metadata_modified:[{source.changed_since[:19]}Z TO *]")
-    asked: dict[str, Any] = {"rows": rows, "start": start, "sort": "id asc", **also}
-    asked |= {"q": source.search} if source.search else {}
-    asked |= {"fq": " AND ".join(f"({each})" for each in filters)} if len(filters) > 1 else {}
-    asked |= {"fq": filters[0]} if len(filters) == 1 else {}
-    if source.bbox and source.options.get("ext_bbox"):
-        box_ = source.bbox
-        asked["extras"] = {"ext_bbox": f"{box_.west},{box_.south},{box_.east},{box_.north}"}
-    try:
-        answer = portal.action.package_search(**asked)
-        count, packages = answer["count"], answer["results"]
-    except _NOT_CKAN as error:
-        raise BadDocument(f"{source.url} did not answer as a CKAN portal: {str(error)[:300]}") from error
-    if isinstance(count, bool) or not isinstance(count, int) or not isinstance(packages, list):
-        raise BadDocument(f"{source.url} did not answer as a CKAN portal: it gave no count or no results")
-    return count, packages
-
-
 def _native_id(package: Any, at: int) -> str:
-    if isinstance(package, _Unread):
+    if isinstance(package, Unread):
         return package.native_id or f"row {at}"
     given = clean.mapping(package)
     return clean.words(given.get("id"), 20_000) or clean.words(given.get("name"), 20_000) or f"row {at}"
 
 
 def _document(source: Source, native_id: str, package: Any, page: str) -> Document:
-    if isinstance(package, _Unread):
+    if isinstance(package, Unread):
         return Document(source=source.id, native_id=native_id, page=page, problem=package.reason)
     given = clean.mapping(package)
     name = clean.words(given.get("name"), 1_000)

@@ -21,6 +21,7 @@ SEEN_BY_PROTOCOLS = (
     "catalog.instant",
     "catalog.dialects",
     "harvesters._json",
+    "harvesters._packages",
 )
 
 
