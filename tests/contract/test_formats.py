@@ -258,6 +258,88 @@ def test_variables_of_unlike_dimensions_do_not_multiply():
             written(suffix, wide)
 
 
+TABLES = ("csv", "parquet")
+
+
+def rows_of(suffix, dataset):
+    """The rows of a table, each by column name."""
+    content = written(suffix, dataset)
+    if suffix == "parquet":
+        return pq.read_table(io.BytesIO(content)).to_pylist()
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
+def cut(path, **parameters):
+    with opening.opened(Distribution(protocol="file", address=str(path)), opening.Reach()) as source:
+        return subset.cut(source, subset.parse(parameters), "some-id", LIMITS).load()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_mesh_is_a_table_of_its_cells_each_once(table, shared_real):
+    path = shared_real / "files/gridded/tri_grid_example-FVCOM.nc"
+    got = cut(path, variables="zeta", stride="time:10")
+    rows = rows_of(table, got)
+    assert len(rows) == 551
+    assert list(rows[0]) == ["time", "lon", "lat", "zeta"]
+    np.testing.assert_array_equal(np.array([row["zeta"] for row in rows], "f4"), got.zeta.values[0])
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_without_rows_is_refused(table):
+    dataset = made().assign(note=(("time", "history"), np.zeros((3, 0))))
+    with pytest.raises(NotSubsettable, match="note") as caught:
+        written(table, dataset)
+    assert "variables=packed" in caught.value.hint
+
+
+@pytest.mark.parametrize("table", [*TABLES, "covjson"])
+def test_a_ragged_array_is_no_table(table):
+    places = {
+        "lat": ("station", [1.0, 2], {"units": "degrees_north"}),
+        "lon": ("station", [1.0, 2], {"units": "degrees_east"}),
+    }
+    counts = {"row_size": ("station", [1, 2], {"sample_dimension": "obs"}), "temp": ("obs", np.arange(3.0))}
+    with pytest.raises(NotSubsettable, match="ragged") as caught:
+        written(table, xr.Dataset(counts, places))
+    assert "NetCDF" in caught.value.hint
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_dimension_without_coordinate_is_told_by_the_source_s_indices(table, tmp_path):
+    made().expand_dims(member=6)[["double"]].to_netcdf(tmp_path / "members.nc")
+    rows = rows_of(table, cut(tmp_path / "members.nc", stride="member:2"))
+    assert list(dict.fromkeys(int(row["member_index"]) for row in rows)) == [0, 2, 4]
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    ("names", "columns", "count"),
+    [
+        ("latitude", ["latitude"], 20),
+        ("lat_bnds", ["nv_index", "latitude", "lat_bnds"], 40),
+        ("time", ["time"], 1),
+    ],
+)
+def test_coordinates_alone_are_columns(table, names, columns, count, shared_sample):
+    got = cut(shared_sample / "cmems_sea_level_20190223_bien_dong.nc", variables=names, bbox=TONKIN)
+    rows = rows_of(table, got)
+    assert (list(rows[0]), len(rows)) == (columns, count)
+
+
+def test_a_missing_value_alone_in_its_row_is_no_blank_line():
+    dataset = xr.Dataset({"a": ((), np.nan)})
+    assert written("csv", dataset) == b'a\n""\n'
+    assert len(rows_of("csv", dataset)) == 1
+
+
+def test_coveragejson_says_which_way_sigma_grows():
+    attributes = {"positive": "up", "standard_name": "ocean_sigma_coordinate", "units": "1"}
+    dataset = made().assign_coords(depth=("depth", [-0.9, -0.1], attributes))
+    systems = json.loads(written("covjson", dataset))["domain"]["referencing"]
+    (axis,) = (s["system"]["cs"]["csAxes"][0] for s in systems if s["coordinates"] == ["z"])
+    assert axis["direction"] == "up"
+
+
 def test_many_blocks_are_one_table(suffix, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "_BLOCK_ROWS", 7)
     monkeypatch.setattr(tables, "_LOADED_VALUES", 50)

@@ -289,6 +289,105 @@ def test_points_along_one_dimension_are_picked(tmp_path):
     np.testing.assert_array_equal(got.temp.values, np.flatnonzero(inside))
 
 
+def ragged(path):
+    """Three stations of 2, 3 and 4 observations (CF §9.3.3)."""
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("station", 3)
+        file.createDimension("obs", 9)
+        for name, dim, values, attributes in (
+            ("lon", "station", [100.0, 101, 102], EAST),
+            ("lat", "station", [10.0, 11, 12], NORTH),
+            ("row_size", "station", [2, 3, 4], {"sample_dimension": "obs"}),
+            ("station_id", "station", [1, 2, 3], {"cf_role": "timeseries_id"}),
+            ("time", "obs", np.arange(9.0), {"units": "days since 2000-01-01"}),
+            ("temp", "obs", np.arange(9.0), {"coordinates": "time lat lon"}),
+        ):
+            variable = file.createVariable(name, np.asarray(values).dtype, (dim,))
+            variable.setncatts(attributes)
+            variable[:] = values
+    return path
+
+
+def test_a_ragged_array_is_whole_or_refused(tmp_path):
+    path = ragged(tmp_path / "ragged.nc")
+    for parameters in ({}, {"variables": "temp"}):
+        assert {"row_size", "lon", "lat", "station_id", "time", "temp"} == set(
+            cut(path, **parameters).variables
+        )
+    for parameters in ({"stride": "2"}, {"stride": "obs:2"}, {"stride": "station:2"}, {"bbox": "0,0,180,90"}):
+        with pytest.raises(NotSubsettable, match="ragged"):
+            cut(path, **parameters)
+
+
+def test_a_stride_does_not_break_the_links_of_a_mesh(shared_real):
+    path = shared_real / "files/gridded/tri_grid_example-FVCOM.nc"
+    for stride in ("2", "node:2", "nele:2", "three:2", "longitude:2"):
+        with pytest.raises(NotSubsettable, match="mesh"):
+            cut(path, stride=stride)
+    assert cut(path, stride="time:2", variables="zeta").zeta.shape == (5, 551)
+
+
+def test_one_of_several_grids_is_not_cut_in_silence(shared_real):
+    path = shared_real / "files/gridded/WCOFS_subset.nc"
+    for parameters in ({"stride": "2"}, {"stride": "longitude:2", "variables": "mask_rho"}):
+        with pytest.raises(NotSubsettable, match="another grid"):
+            cut(path, **parameters)
+    with pytest.raises(BadRequest, match="mask_u does not lie"):
+        cut(path, stride="ocean_time:2", variables="u_sur,mask_u")
+    assert cut(path, stride="2", variables="u_sur").u_sur.shape == (2, 34, 18)
+
+
+def test_boxes_and_times_are_of_the_grid_of_every_variable(tmp_path):
+    path = tmp_path / "two.nc"
+    days = {"units": "days since 2000-01-01"}
+    data = {
+        "a": (("time", "lat", "lon"), np.zeros((3, 4, 5))),
+        "b": (("time1", "lat1", "lon1"), np.zeros((6, 7, 8))),
+    }
+    axes = {"lat": NORTH, "lon": EAST, "time": days, "lat1": NORTH, "lon1": EAST, "time1": days}
+    sizes = dict(zip(axes, (4, 5, 3, 7, 8, 6), strict=True))
+    coordinates = {name: (name, np.arange(float(sizes[name])), given_) for name, given_ in axes.items()}
+    xr.Dataset(data, coordinates).to_netcdf(path)
+    for parameters in ({"bbox": "0,0,2,2"}, {"time": "2000-01-01"}):
+        with pytest.raises(NotSubsettable, match="another grid"):
+            cut(path, **parameters)
+    assert cut(path, variables="a", bbox="0,0,2,2", time="2000-01-01").a.shape == (1, 3, 3)
+
+
+def test_what_is_no_array_of_numbers_is_refused_by_name_and_else_said(tmp_path):
+    path = make(tmp_path / "odd.nc", lat=([1.0, 2.0], NORTH), lon=([1.0, 2.0], EAST))
+    with netCDF4.Dataset(path, "a") as file:
+        lists = file.createVariable("lists", file.createVLType("i4", "list"), ("lat",))
+        for place, items in enumerate(([1, 2], [3])):
+            lists[place] = np.array(items, "i4")
+        pair = np.dtype([("a", "f4"), ("b", "i4")])
+        file.createVariable("pairs", file.createCompoundType(pair, "pair"), ("lon",))[:] = np.zeros(2, pair)
+        file.createVariable("square", "f4", ("lat", "lat"))[:] = 1
+    for name in ("lists", "pairs", "square"):
+        with pytest.raises(NotSubsettable, match=f"{name} cannot be cut"):
+            cut(path, variables=f"cell,{name}")
+    got = cut(path)
+    assert set(got.variables) == {"lat", "lon", "cell"}
+    assert got.attrs["history"].endswith("; without lists, pairs, square, which cannot be cut")
+
+
+@pytest.mark.parametrize(
+    "columns", [np.arange(0, 360, 5.0), np.arange(-180, 180, 5.0), np.arange(355, -5, -5.0)]
+)
+def test_the_attributes_of_the_extent_are_those_of_the_cut(tmp_path, columns):
+    path = make(tmp_path / "a.nc", lat=(np.arange(-10, 11, 5.0), NORTH), lon=(columns, EAST))
+    names = ("geospatial_lon_min", "geospatial_lon_max", "geospatial_lat_min", "geospatial_lat_max")
+    edges = ("Westernmost_Easting", "Easternmost_Easting", "Southernmost_Northing", "Northernmost_Northing")
+    gone = ("geospatial_lon_resolution", "time_coverage_resolution")
+    with netCDF4.Dataset(path, "a") as file:
+        file.setncatts(dict.fromkeys((*names, *edges), 99.0) | dict.fromkeys(gone, "5"))
+    got = cut(path, bbox="-10,-5,10,0").attrs
+    west = -10 if columns.min() < 0 else 350
+    assert [got[name] for name in names] == [got[name] for name in edges] == [west, 10, -5, 0]
+    assert set(gone) <= set(got)
+    assert not set(gone) & set(cut(path, stride="2").attrs)
+
+
 def test_curvilinear_and_mesh_say_why_not(shared_real):
     for name in ("gridded/WCOFS_subset.nc", "gridded/tri_grid_example-FVCOM.nc"):
         path = shared_real / "files" / name
