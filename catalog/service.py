@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from catalog import formats
-from catalog.data import opening, subset
+from catalog.data import opening, places, subset
+from catalog.data.strikes import STRIKE_SECONDS
 from catalog.data.workers import Spool, Workers
 from catalog.errors import NotFound, NotSubsettable
 from catalog.record import Distribution, Model, Record
@@ -18,6 +18,9 @@ from catalog.stores import Run, Store, Version, sqlite
 LOCAL = ("file", "zarr")
 OPENABLE = (*LOCAL, "griddap", "opendap")
 """The protocols that can be cut, the cheapest first."""
+
+REMOTE_SLOW_SECONDS = 60.0
+"""How long a remote server that was twice too slow is left alone."""
 
 
 class SourceSummary(Model):
@@ -59,7 +62,14 @@ class Catalog:
     def workers(self) -> Workers:
         """The processes that read data, begun at their first use."""
         known = self.settings
-        return Workers(known.readers, seconds=known.read_seconds, memory=known.read_memory, queue=known.queue)
+        return Workers(
+            known.readers,
+            seconds=known.read_seconds,
+            memory=known.read_memory,
+            queue=known.queue,
+            max_answer_bytes=known.max_answer_bytes,
+            spool_bytes=known.spool_bytes,
+        )
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
@@ -143,12 +153,22 @@ class Catalog:
             allow_hosts=self.settings.allow_hosts,
             user_agent=self.settings.user_agent,
             stall_seconds=self.settings.fetch_stall_seconds,
+            seconds=self.settings.fetch_seconds,
+            max_bytes=self.settings.max_result_bytes,
         )
         limits = subset.Limits(
             result_bytes=self.settings.max_result_bytes, decoded_bytes=self.settings.max_decoded_bytes
         )
         spool = self.workers.spool(
-            _cut_and_write, distribution, cut, suffix, record.id, reach, limits, key=_key(distribution)
+            _cut_and_write,
+            distribution,
+            cut,
+            suffix,
+            record.id,
+            reach,
+            limits,
+            key=_key(distribution),
+            slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
         )
         return Result(spool, chosen.MEDIA_TYPE, f"{record.id}.{suffix}")
 
@@ -171,7 +191,7 @@ def _key(distribution: Distribution) -> tuple[str | int, ...]:
     if distribution.protocol not in LOCAL:
         return (distribution.address,)
     try:
-        facts = Path(distribution.address).stat()
+        facts = places.place(distribution.address).stat()
     except OSError:
         return (distribution.address,)
     return (distribution.address, facts.st_size, facts.st_mtime_ns)

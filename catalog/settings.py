@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     max_decoded_bytes: int = Field(
         default=2_000 * MEGABYTE, gt=0, description="most bytes of chunks inflated for one subset"
     )
+    max_answer_bytes: int = Field(
+        default=2_000 * MEGABYTE, gt=0, description="largest subset as it is written, bytes"
+    )
+    spool_bytes: int = Field(
+        default=8_000 * MEGABYTE, gt=0, description="most bytes of finished subsets that wait to be sent"
+    )
     fetch_seconds: float = Field(
         default=60, gt=0, description="longest fetch of one address, redirects included"
     )

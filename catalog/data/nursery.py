@@ -7,7 +7,8 @@ is when the program ends, in whatever way; its workers then get SIGKILL from the
 PR_SET_PDEATHSIG).
 
 A message between program and worker is a header of 10 bytes (kind, whether the worker is spent, length of the
-body) and a pickled body; with kind `f` a file descriptor travels along (unix(7), SCM_RIGHTS).
+body) and a body: a job is pickled, results and errors are JSON, for a worker that has read hostile data is not
+trusted; with kind `f` a file descriptor travels along (unix(7), SCM_RIGHTS).
 """
 
 import contextlib
@@ -27,6 +28,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import orjson
+
+from catalog.data.places import shown
 from catalog.errors import CatalogError, DataUnreadable, TooLarge
 
 HEADER = struct.Struct("!c?Q")
@@ -100,10 +104,10 @@ def _serve(link: socket.socket) -> None:
                     kind, length, body = b"f", _spool(file, job(*args), file_limit), b""
                     fds = [file.fileno()]
                 else:
-                    body = pickle.dumps(job(*args))
+                    body = orjson.dumps(job(*args))
                     kind, length = b"r", len(body)
             except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever a job raises becomes a CatalogError
-                body = pickle.dumps(_said(error, memory))
+                body = _written(_said(error, memory))
                 kind, length, fds = b"e", len(body), []
             # a process that grew much is not used again
             spent = _address_space() - start > memory // _SPENT_SHARE
@@ -121,7 +125,7 @@ def _spool(file: io.FileIO, pieces: Iterable[bytes], limit: int) -> int:
             raise TooLarge(
                 f"the answer is larger than {limit} bytes in this format",
                 hint="ask for a smaller box, fewer times or variables, or another format",
-                details={"limit": limit, "asked": size, "setting": "BIENMO_MAX_RESULT_BYTES"},
+                details={"limit": limit, "asked": size, "setting": "BIENMO_MAX_ANSWER_BYTES"},
             )
         view = memoryview(piece)
         while view:
@@ -168,6 +172,15 @@ def _said(error: BaseException, memory: int) -> CatalogError:
     first = (str(error).strip().splitlines() or [""])[0]
     plain = re.sub(r"(?<![:/\w])/(?:[^/\s'\"]+/)+", "", first)[:200]
     return DataUnreadable(f"the data cannot be read: {type(error).__name__}{': ' if plain else ''}{plain}")
+
+
+def _written(error: CatalogError) -> bytes:
+    """The error as JSON: the name of its class, message, hint and details."""
+    said = [type(error).__name__, shown(error.message), shown(error.hint)]
+    try:
+        return orjson.dumps([*said, error.details], option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:
+        return orjson.dumps([*said, {}])
 
 
 def _address_space() -> int:

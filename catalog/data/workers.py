@@ -20,10 +20,14 @@ import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, ParamSpec, Self, TypeVar
 
+import orjson
+
+from catalog import errors
 from catalog.data import nursery
+from catalog.data.spools import Spool, Spools
+from catalog.data.strikes import STRIKE_SECONDS, Strikes
 from catalog.errors import CatalogError, DataUnreadable, TooBusy, WorkerCrashed, WorkerTimeout
 
-MAX_STRIKES = 2
 _MAX_REPLY = 64_000_000
 _SPAWN_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -37,36 +41,6 @@ _FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_M
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Spool:
-    """A finished answer in an anonymous temporary file: its length is known before its first byte is sent."""
-
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd = fd
-        self.size = size
-
-    def pieces(self, chunk: int = 1 << 18) -> Iterator[bytes]:
-        """Yield the bytes in pieces of `chunk`, then close."""
-        try:
-            for offset in range(0, self.size, chunk):
-                yield os.pread(self._fd, chunk, offset)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Give the file up; twice does no harm."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        """Use the spool in a `with` block that closes it."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
 
 
 class _Worker:
@@ -148,20 +122,31 @@ class Workers:
         seconds: Longest run of one job; then its worker is killed.
         memory: Address space that a job may use beyond its worker's start, bytes.
         queue: Calls that may wait for a worker.
-        spool_bytes: Largest answer of `spool`, bytes.
+        max_answer_bytes: Largest answer of `spool`, bytes.
+        spool_bytes: Most bytes of finished answers that are not yet closed; each worker's last one may exceed it.
+        clock: Monotonic seconds, for the time that strikes last.
     """
 
-    def __init__(
-        self, size: int, *, seconds: float, memory: int, queue: int, spool_bytes: int = 4_000_000_000
+    def __init__(  # noqa: PLR0913 - limits, all by name
+        self,
+        size: int,
+        *,
+        seconds: float,
+        memory: int,
+        queue: int,
+        max_answer_bytes: int = 2_000_000_000,
+        spool_bytes: int = 8_000_000_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limits = (seconds, memory, spool_bytes)
+        self._limits = (seconds, memory, max_answer_bytes)
+        self._spools = Spools(spool_bytes)
         self._size, self._queue = size, queue
         self._turn = threading.Condition()
         self._at_work = self._waiting = 0
         self._closed = False
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
-        self._strikes: dict[Hashable, int] = {}
+        self._strikes = Strikes(clock)
         self._modules = {"catalog.errors"}
         self._spawning = threading.Lock()
         self._nursery = _Nursery()
@@ -170,9 +155,10 @@ class Workers:
         """Return what `job(*args)` returns in a worker.
 
         Args:
-            job: A function of a module; it, its arguments and its result can be pickled.
+            job: A function of a module; it and its arguments can be pickled, its result is JSON (a tuple comes back
+                as a list).
             args: Its arguments.
-            key: What is read (path, size, mtime): after two crashes or timeouts it is refused at once.
+            key: What is read (path, size, mtime): after two crashes or timeouts it is refused at once, for a while.
 
         Raises:
             CatalogError: What the job raised; DataUnreadable where that was another exception.
@@ -180,14 +166,25 @@ class Workers:
             WorkerCrashed: The worker died. WorkerTimeout: It was too slow.
             TooBusy: Too many calls wait.
         """
-        _, body, _ = self._do(job, args, wants_file=False, key=key)
-        result: T = pickle.loads(body)  # noqa: S301 - from our own worker
+        body, _ = self._do(job, args, wants_file=False, key=key)
+        result: T = orjson.loads(body)
         return result
 
-    def spool(self, job: Callable[..., Iterable[bytes]], *args: Any, key: Hashable = None) -> Spool:
-        """Return the bytes that `job(*args)` yields, complete, in an anonymous temporary file. Raises as `run`."""
-        _, body, fds = self._do(job, args, wants_file=True, key=key)
-        return Spool(fds[0], int(body))
+    def spool(
+        self,
+        job: Callable[..., Iterable[bytes]],
+        *args: Any,
+        key: Hashable = None,
+        slow_seconds: float = STRIKE_SECONDS,
+    ) -> Spool:
+        """Return the bytes that `job(*args)` yields, complete, in an anonymous temporary file.
+
+        `slow_seconds` is how long a key that was twice too slow is refused. Raises as `run`, and TooBusy where the
+        answers that are not yet sent fill the space for them.
+        """
+        self._spools.refuse_if_full()
+        body, fds = self._do(job, args, wants_file=True, key=key, slow_seconds=slow_seconds)
+        return self._spools.take(fds[0], int(body))
 
     def close(self) -> None:
         """End every worker, also those at work, and refuse further calls."""
@@ -212,44 +209,47 @@ class Workers:
         self.close()
 
     def _do(
-        self, job: Callable[..., Any], args: tuple[Any, ...], *, wants_file: bool, key: Hashable
-    ) -> tuple[bytes, bytes, list[int]]:
-        self._refuse_struck(key)
-        seconds, memory, spool_bytes = self._limits
-        message = pickle.dumps((job, args, wants_file, seconds, memory, spool_bytes))
+        self,
+        job: Callable[..., Any],
+        args: tuple[Any, ...],
+        *,
+        wants_file: bool,
+        key: Hashable,
+        slow_seconds: float = STRIKE_SECONDS,
+    ) -> tuple[bytes, list[int]]:
+        """The answer's body, and the file that came with it."""
+        self._strikes.refuse(key)
+        seconds, *_ = self._limits
+        message = pickle.dumps((job, args, wants_file, *self._limits))
         with self._place():
-            self._refuse_struck(key)  # others may have struck while this call waited
+            self._strikes.refuse(key)  # others may have struck while this call waited
             self._modules.add(job.__module__)
             worker = self._hire()
             try:
                 kind, spent, body, fds = worker.ask(message, seconds)
-            except (OSError, EOFError) as error:
+                problem = _checked(kind, body, fds, wants_file=wants_file)
+            except (OSError, EOFError, ValueError) as error:
                 self._dismiss(worker)
-                raise self._failed(error, key, job) from error
+                raise self._failed(error, key, job, slow_seconds) from error
             except BaseException:
                 self._dismiss(worker)
                 raise
             self._give_back(worker, spent=spent)
-        if kind == b"e":
-            problem = pickle.loads(body)  # noqa: S301 - from our own worker
+        self._strikes.clear(key)
+        if problem:
             raise problem
-        return kind, body, fds
+        return body, fds
 
-    def _refuse_struck(self, key: Hashable) -> None:
-        if key is not None and self._strikes.get(key, 0) >= MAX_STRIKES:
-            raise DataUnreadable(
-                f"the data are quarantined: {MAX_STRIKES} readings of them crashed or hung",
-                hint="replace the file, or restart the server to try again",
-            )
-
-    def _failed(self, error: Exception, key: Hashable, job: Callable[..., Any]) -> CatalogError:
+    def _failed(
+        self, error: Exception, key: Hashable, job: Callable[..., Any], slow_seconds: float
+    ) -> CatalogError:
         """Count the strike, and say what happened to the worker."""
         number = uuid.uuid4().hex[:12]
         slow = isinstance(error, TimeoutError)
         with self._turn:
             closed = self._closed
-            if key is not None and not closed:
-                self._strikes[key] = self._strikes.get(key, 0) + 1
+        if not closed:
+            self._strikes.strike(key, slow_seconds if slow else STRIKE_SECONDS)
         if closed:
             return TooBusy("the server is shutting down", details={"retry_after": 10})
         _LOG.warning(
@@ -335,9 +335,34 @@ class Workers:
         worker.end()
 
 
+def _checked(kind: bytes, body: bytes, fds: list[int], *, wants_file: bool) -> CatalogError | None:
+    """The error that a worker reports, if it does. Nothing it says is trusted: it has read hostile data.
+
+    Raises:
+        ValueError: It does not say what was asked for.
+    """
+    if kind == (b"f" if wants_file else b"r") and len(fds) == wants_file:
+        if not wants_file:
+            orjson.loads(body)
+        return None
+    for fd in fds:
+        os.close(fd)
+    said = orjson.loads(body) if kind == b"e" else None
+    if not isinstance(said, list) or [type(part) for part in said] != [str, str, str, dict]:
+        raise ValueError("a worker answered what it was not asked")
+    name, message, hint, details = said
+    known = getattr(errors, name, None)
+    if not (isinstance(known, type) and issubclass(known, CatalogError)):
+        known = DataUnreadable
+    return known(message, hint, details)
+
+
 def _busy(waiting: int) -> TooBusy:
     return TooBusy(
         f"every reader is at work and {waiting} requests wait",
         hint="try again in a few seconds",
         details={"retry_after": 5, "setting": "BIENMO_QUEUE"},
     )
+
+
+__all__ = ["Spool", "Workers"]

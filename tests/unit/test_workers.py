@@ -1,5 +1,8 @@
+import contextlib
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -7,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
+from catalog.data import nursery
 from catalog.data.workers import Workers
 from catalog.errors import (
     BadRequest,
@@ -62,6 +67,52 @@ def spin_deaf():
 
 def refuse():
     raise NotFound("no such thing", hint="look elsewhere", details={"a": 1})
+
+
+def refuse_oddly():
+    raise NotFound("no x\udceat.nc", details={"a": object()})
+
+
+class Owned:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def _forge(kind, body, fds=()):
+    """Answer in the worker's place, as code that a hostile file has brought in could."""
+    found = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    for fd in found:
+        with contextlib.suppress(OSError):
+            link = socket.socket(fileno=os.dup(fd))
+            if link.getsockname() == "" and link.family == socket.AF_UNIX:
+                socket.send_fds(link, [nursery.HEADER.pack(kind, True, len(body)) + body], list(fds))
+    time.sleep(30)
+
+
+def forge_pickle(path):
+    _forge(b"r", pickle.dumps(Owned(path)))
+
+
+def forge_class(path):
+    _forge(b"e", orjson.dumps(["Mapping", path, "", {}]))
+
+
+def forge_file(path):
+    with Path("/dev/null").open("rb") as file:
+        _forge(b"f", b"", [file.fileno()])
+
+
+def crash_spooling():
+    yield b"a"
+    crash()
+
+
+def sleep_spooling():
+    yield b"a"
+    time.sleep(30)
 
 
 def stumble():
@@ -132,8 +183,26 @@ def test_a_spool_is_complete_before_it_is_sent(workers):
 
 
 def test_a_spool_has_a_limit():
-    with Workers(1, seconds=20, memory=MEMORY, queue=0, spool_bytes=1_000) as pool, pytest.raises(TooLarge):
+    with (
+        Workers(1, seconds=20, memory=MEMORY, queue=0, max_answer_bytes=1_000) as pool,
+        pytest.raises(TooLarge) as caught,
+    ):
         pool.spool(count, 100, 100)
+    assert caught.value.details["setting"] == "BIENMO_MAX_ANSWER_BYTES"
+
+
+def test_open_spools_share_a_budget():
+    with Workers(1, seconds=20, memory=MEMORY, queue=0, spool_bytes=2_500) as pool:
+        first, second = pool.spool(count, 10, 100), pool.spool(count, 10, 100)
+        with pytest.raises(TooBusy) as caught:
+            pool.spool(count, 10, 100)
+        assert caught.value.details["setting"] == "BIENMO_SPOOL_BYTES"
+        first.close()
+        first.close()
+        third = pool.spool(count, 10, 100)
+        del third  # a client that left before the first byte
+        list(second.pieces())
+        pool.spool(count, 25, 100).close()
 
 
 def test_two_strikes_and_the_key_is_out(hasty):
@@ -143,6 +212,55 @@ def test_two_strikes_and_the_key_is_out(hasty):
     with pytest.raises(DataUnreadable, match="quarantined"):
         hasty.run(double, 1, key="bad.nc")
     assert hasty.run(double, 1, key="good.nc") == 2
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("job", "slow_seconds"), [(crash_spooling, 300), (sleep_spooling, 60)])
+def test_a_key_that_is_out_comes_back_for_one_more_try(job, slow_seconds):
+    clock = Clock()
+    with Workers(1, seconds=1.5, memory=MEMORY, queue=0, clock=clock) as pool:
+        pool.run(pid)
+
+        def strike():
+            with pytest.raises((WorkerCrashed, WorkerTimeout)):
+                pool.spool(job, key="bad.nc", slow_seconds=slow_seconds)
+
+        strike()
+        clock.now += 30
+        strike()
+        clock.now += slow_seconds - 1
+        with pytest.raises(DataUnreadable, match="quarantined") as caught:
+            pool.spool(job, key="bad.nc")
+        assert "tried again in 1 second" in caught.value.hint
+        clock.now += 2
+        strike()
+        if slow_seconds < 300:  # half open: one more failure is enough
+            with pytest.raises(DataUnreadable, match="quarantined"):
+                pool.spool(job, key="bad.nc")
+            clock.now += slow_seconds
+        assert pool.run(double, 1, key="bad.nc") == 2  # and one success wipes all out
+        strike()
+        assert pool.run(double, 1, key="bad.nc") == 2
+
+
+@pytest.mark.parametrize("forgery", [forge_pickle, forge_class, forge_file])
+def test_a_worker_that_was_taken_over_is_not_believed(workers, tmp_path, forgery):
+    with pytest.raises((WorkerCrashed, DataUnreadable)):
+        workers.run(forgery, str(tmp_path / "owned"))
+    assert not (tmp_path / "owned").exists()
+    assert workers.run(double, 5) == 10
+
+
+def test_an_error_is_told_whatever_is_in_it(workers):
+    with pytest.raises(NotFound, match=r"x\\udceat") as caught:
+        workers.run(refuse_oddly)
+    assert caught.value.details == {}
 
 
 def test_a_full_queue_says_busy():
