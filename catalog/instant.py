@@ -21,6 +21,7 @@ _LIBERAL = re.compile(
     re.ASCII,
 )
 _MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_MOST_DAYS = 31
 _OPEN = {"", ".."}
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 _FARTHEST = 999_999 * 365.2425 * 86_400
@@ -115,12 +116,14 @@ def _exists(match: re.Match[str]) -> bool:
     )
 
 
-def canonical(text: str, *, end: bool = False) -> str:
+def canonical(text: str, *, end: bool = False, any_calendar: bool = False) -> str:
     """Return the canonical form of a liberally written instant.
 
     Args:
         text: ISO 8601: a year, a month, a day or a time, with or without a zone (naive is UTC).
         end: Read a year, month or day as its last moment instead of its first (`2019-02` → the end of February).
+        any_calendar: Let that month end on the 31st, which no calendar's month outlasts: 30 February of a 360-day
+            calendar is in it. `seconds` is that of the month's last moment all the same.
 
     Raises:
         BadRequest: The text is no instant.
@@ -131,7 +134,8 @@ def canonical(text: str, *, end: bool = False) -> str:
     year, month, day, hour, minute, second = (int(match[name] or 0) for name in _PARTS)
     if end and match["hour"] is None:
         month = month or 12
-        return f"{_year(year)}-{month:02}-{day or _length(year, month):02}T23:59:59.999999Z"
+        day = day or (_MOST_DAYS if any_calendar else _length(year, month))
+        return f"{_year(year)}-{month:02}-{day:02}T23:59:59.999999Z"
     fraction = (match["fraction"] or "")[:7].rstrip("0").rstrip(".")
     if match["zone"] in {None, "Z", "UTC"} and hour < 24 and second < 60:  # noqa: PLR2004
         stamp = f"{hour:02}:{minute:02}:{second:02}{fraction}Z"
@@ -140,10 +144,11 @@ def canonical(text: str, *, end: bool = False) -> str:
     return _from_seconds(total, fraction)
 
 
-def interval(text: str) -> tuple[str | None, str | None]:
+def interval(text: str, *, any_calendar: bool = False) -> tuple[str | None, str | None]:
     """Read `a/b`, `a/..`, `../b` or a single `a` as (first, last) canonical instants, both included.
 
-    A day, month or year written as the end stands for its last moment; a single one stands for its whole length.
+    A day, month or year written as the end stands for its last moment; a single one stands for its whole length,
+    with `any_calendar` that of the data's own calendar, as in `canonical`.
 
     Raises:
         BadRequest: A part is no time, or the end is before the start.
@@ -152,7 +157,7 @@ def interval(text: str) -> tuple[str | None, str | None]:
     if not slash:
         last = first
     start = None if first.strip() in _OPEN else canonical(first)
-    stop = None if last.strip() in _OPEN else canonical(last, end=True)
+    stop = None if last.strip() in _OPEN else canonical(last, end=True, any_calendar=any_calendar)
     if start is None and stop is None and text.strip() not in {"../..", "/", "../", "/.."}:
         raise BadRequest(
             f"{text[:60]!r} is not a time", hint="write time=2019-01-01/2019-12-31; .. is an open end"

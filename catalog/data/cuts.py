@@ -71,7 +71,7 @@ def parse(parameters: Mapping[str, str]) -> Cut:
     return Cut(
         variables=_variables(given.get("variables", "")),
         bbox=read_bbox(given["bbox"]) if "bbox" in given else None,
-        time=interval(given["time"]) if "time" in given else None,
+        time=interval(given["time"], any_calendar=True) if "time" in given else None,
         depth=_depth(given["depth"]) if "depth" in given else None,
         stride=_stride(given["stride"]) if "stride" in given else {},
     )

@@ -66,6 +66,19 @@ def test_a_single_one_stands_for_its_whole_length(text: str, first: str, last: s
     assert interval(text) == (first, last)
 
 
+@given(year=st.integers(0, 9999), month=st.integers(1, 12))
+def test_a_month_of_any_calendar_ends_on_its_31st_and_counts_the_same(year: int, month: int) -> None:
+    text = f"{year:04}-{month:02}"
+    start, usual = interval(text)
+    first, last = interval(text, any_calendar=True)
+    assert first == start
+    assert last == f"{text}-31T23:59:59.999999Z"
+    assert CANONICAL.fullmatch(last)
+    assert canonical(last) == last
+    assert usual
+    assert seconds(last) == seconds(usual)
+
+
 def test_intervals_may_be_open() -> None:
     assert interval("2019/..") == ("2019-01-01T00:00:00Z", None)
     assert interval("../2019-02") == (None, "2019-02-28T23:59:59.999999Z")
