@@ -5,7 +5,9 @@ import json
 import shutil
 import threading
 import warnings
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from socketserver import ThreadingMixIn
+from time import sleep
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import netCDF4
 import numpy as np
@@ -15,8 +17,10 @@ import xarray as xr
 
 from catalog.data import opening, subset
 from catalog.data.classic import check_whole
-from catalog.errors import AddressRefused, DataChanged, DataUnreadable, NotSubsettable
-from catalog.record import Distribution
+from catalog.errors import AddressRefused, DataChanged, DataUnreadable, LimitExceeded, NotSubsettable
+from catalog.record import Distribution, Record, Text
+from catalog.service import Catalog
+from catalog.settings import Settings
 
 LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
 CLASSIC = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
@@ -131,6 +135,72 @@ def test_what_cannot_be_cut_says_why(protocol):
         pass
 
 
+@pytest.mark.parametrize(
+    ("calendar", "days"), [("360_day", 30), ("all_leap", 29), ("noleap", 28), ("standard", 28)]
+)
+def test_a_month_is_cut_to_its_end_in_the_calendar_of_the_data(tmp_path, calendar, days):
+    path = tmp_path / "days.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", 120)
+        time = file.createVariable("time", "f8", ("time",))
+        time.setncatts({"units": "days since 2001-01-01", "calendar": calendar, "standard_name": "time"})
+        time[:] = np.arange(120)
+        file.createVariable("sst", "f4", ("time",))[:] = 1
+    for asked in ("2001-02", "2001-02/2001-02", "2001-02-01/2001-02"):
+        way = Distribution(protocol="file", address=str(path))
+        with opening.opened(way, opening.Reach()) as dataset:
+            got = subset.cut(dataset, subset.parse({"time": asked}), "x", LIMITS)
+            assert got.sizes["time"] == days
+
+
+def test_a_remote_answer_keeps_the_limits_of_the_settings(tmp_path):
+    """Answers beyond the time and the size that the operator allows are refused."""
+
+    def big_and_slow(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        for _ in range(50):
+            yield b"x" * 100_000
+            sleep(0.1)
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    with make_server("127.0.0.1", 0, big_and_slow, Server, _Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        way = Distribution(protocol="opendap", address=f"http://127.0.0.1:{server.server_port}/data")
+        record = Record(
+            id="x",
+            source="s",
+            native_id="x",
+            title=Text(und="x"),
+            distributions=(way,),
+            document_hash="0" * 64,
+        )
+        for limit, said in (
+            ({"fetch_seconds": 0.5}, "longer than 0.5 s"),
+            ({"max_result_bytes": 300_000}, "larger"),
+        ):
+            settings = Settings(home=tmp_path, allow_hosts=("127.0.0.1",), readers=1, **limit)
+            with Catalog(_Store(record), settings) as catalog, pytest.raises(LimitExceeded, match=said):
+                catalog.subset("x", subset.Cut(), "nc")
+        server.shutdown()
+        thread.join()
+
+
+class _Store:
+    """A store of one record."""
+
+    def __init__(self, record):
+        self._record = record
+
+    def get(self, record_id):
+        return self._record
+
+    def close(self):
+        pass
+
+
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *args):
         pass
@@ -206,8 +276,12 @@ def test_a_remote_address_is_reached_through_the_guard_only():
             "dap2://127.0.0.1/",
         ):
             way = Distribution(protocol="opendap", address=address)
-            with pytest.raises((AddressRefused, NotSubsettable)), opening.opened(way, opening.Reach()):
+            with (
+                pytest.raises((AddressRefused, NotSubsettable)) as caught,
+                opening.opened(way, opening.Reach()),
+            ):
                 pass
+            assert "127.0.0.1" not in caught.value.message  # where a name leads inside is not for clients
         assert asked == []
         way = Distribution(protocol="griddap", address=inside)
         reach = opening.Reach(allow_hosts=("127.0.0.1",))
