@@ -101,3 +101,13 @@ def test_labels() -> None:
     assert vocabulary.label("kind", "grid", "vi") == "Lưới"
     assert vocabulary.label("organisation", "waves", "vi") == "waves"
     assert vocabulary.label("theme", "made up", "en") == "made up"
+
+
+def test_only_short_names_are_remembered() -> None:
+    vocabulary._remembered.cache_clear()
+    for number in range(3):
+        long = variable("sst", title="sea surface temperature " + "x" * 300 + str(number))
+        assert named(long) == ["sea_surface_temperature"]
+    assert vocabulary._remembered.cache_info().currsize == 0
+    assert named(variable("sst")) == named(variable("sst"))
+    assert vocabulary._remembered.cache_info().currsize == 1
