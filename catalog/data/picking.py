@@ -25,7 +25,7 @@ _Mask = npt.NDArray[np.bool_]
 _Floats = npt.NDArray[np.float64]
 _CIRCLE = 360.0
 _BARE = ("longitude", "latitude", "time")  # the axes of a stride that names none
-_FOLDED = 2.5e-13  # degrees: what bringing a longitude into −180…180 may cost in float64
+_ROUNDED = 1e-9  # degrees, 0.1 mm: what bringing a longitude into −180…180 or writing ten digits may cost
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def unroll(longitudes: _Floats, west: float, east: float, slack: _Floats | float
     Where the range is the whole circle, every longitude stays as it is. `slack` (degrees) is how far beyond the range
     a longitude is still inside.
     """
-    east = east if west <= east + _FOLDED else east + _CIRCLE
+    east = east if west <= east + _ROUNDED else east + _CIRCLE
     if east - west >= _CIRCLE:
         return longitudes
     found = np.full(longitudes.shape, np.nan)
@@ -229,7 +229,7 @@ def _slack(variable: xr.DataArray, values: _Floats, written: _Floats, axes: Axes
     precise = dtype if dtype.kind == "f" and dtype.itemsize < np.dtype(np.float64).itemsize else np.float64
     with np.errstate(invalid="ignore", over="ignore"):
         units = np.spacing(written.astype(precise)).astype(np.float64)
-    found: _Floats = np.maximum(2 * units, _FOLDED)
+    found: _Floats = np.maximum(2 * units, _ROUNDED)
     if axes.geometry == "rectilinear":
         gaps = np.diff(np.unique(values[np.isfinite(values)]))
         found = np.minimum(found, gaps.min() / 4) if gaps.size else found

@@ -1,6 +1,7 @@
 """A dataset as a long table: one row a cell, first its time, depth, latitude and longitude, then its variables.
 
-Variables that lack a dimension of the others repeat along it. Numbers are unpacked as
+Variables that lack a dimension of the others repeat along it. A dimension without coordinate has a column of the
+source's indices, counted from 0, named `<dimension>_index`. Numbers are unpacked as
 `catalog.data.packing` says.
 """
 
