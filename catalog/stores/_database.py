@@ -103,7 +103,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{path.parent} cannot be made: {error}") from error
+            raise StoreError(f"the data home cannot be made: {error.strerror}", hint="see --home") from error
         with self.write() as connection:
             _migrate(connection, path)
 
@@ -112,7 +112,8 @@ class Database:
         if connection is None:
             connection = apsw.Connection(str(self._path))
             connection.set_busy_timeout(BUSY_MILLISECONDS)
-            connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON")
+            _enter_wal(connection)
+            connection.execute("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON")
             with self._lock:
                 self._open.add(connection)
             self._local.connection = connection
@@ -189,3 +190,17 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
     if version == 0:
         connection.execute(_SCHEMA)
         connection.pragma("user_version", SCHEMA_VERSION)
+
+
+def _enter_wal(connection: apsw.Connection) -> None:
+    """Put the database into WAL mode; SQLite does not wait for others here by itself (two first openings at once)."""
+    end = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except apsw.BusyError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -175,3 +175,13 @@ def test_of_two_processes_one_begins(tmp_path: Path) -> None:
         worker.join(30)
     assert len(first) == rounds
     assert all(one != other for one, other in zip(first, second, strict=True))
+
+
+def test_a_first_opening_waits_for_another(tmp_path):
+    other = apsw.Connection(str(tmp_path / "catalog.sqlite"))
+    other.execute("CREATE TABLE t (x); BEGIN IMMEDIATE")
+    release = threading.Timer(0.4, other.execute, ["ROLLBACK; DROP TABLE t"])
+    release.start()
+    sqlite.open_store(tmp_path).close()
+    release.join()
+    other.close()
