@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
     fetch_stall_seconds: float = Field(default=15, gt=0, description="longest silence of a source")
     fetch_bytes: int = Field(
-        default=50 * MEGABYTE, gt=0, description="largest answer of a source, inflated, bytes"
+        default=40 * MEGABYTE, gt=0, description="largest answer of a source, inflated, bytes"
     )
     fetch_tries: int = Field(default=5, ge=1, le=10, description="tries of one address")
     retry_after_seconds: float = Field(
