@@ -115,7 +115,7 @@ class Catalog:
         )
 
     def _summary(self, name: str, source: Source | None, counts: Mapping[str, int]) -> SourceSummary:
-        run = next(iter(self.store.runs(name, limit=1)), None)
+        run = next(iter(self.store.runs(name, limit=1, quarantine=0)), None)
         known: dict[str, Any] = {}
         if source is not None:
             local = source.protocol == "files"
