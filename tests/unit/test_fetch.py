@@ -99,9 +99,9 @@ def test_silence_is_not_waited_out(settings: Settings) -> None:
 def test_a_bomb_is_refused_as_it_inflates(settings: Settings, growth: Callable[[], int]) -> None:
     patient = settings.model_copy(update={"fetch_seconds": 30})
     with portal(FAULTS["gzip bomb"]) as bad, Fetch(patient, SOURCE, None) as door:
-        with pytest.raises(LimitExceeded, match="50,000,000 bytes"):
+        with pytest.raises(LimitExceeded, match="40,000,000 bytes"):
             door.get(bad.url)
-        with pytest.raises(LimitExceeded, match="50,000,000 bytes"):
+        with pytest.raises(LimitExceeded, match="40,000,000 bytes"):
             door.requests_session.get(bad.url)
     assert growth() < 64_000_000
 
