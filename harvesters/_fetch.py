@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -112,7 +113,8 @@ class Fetch:
             raise BadSource(f"source {self._source.id!r} has files, and no workers to read them")
         try:
             stat = path.stat()
-            key = f"{path.absolute()}\n{stat.st_size}\n{stat.st_mtime_ns}" if path.is_file() else ""
+            facts = (version("bienmo"), path.absolute(), stat.st_size, stat.st_mtime_ns)
+            key = "\n".join(map(str, facts)) if path.is_file() else ""
             kept = self._headers.get(key) if key else None
             if kept:
                 return kept[1]

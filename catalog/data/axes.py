@@ -55,7 +55,7 @@ _EDGES = ("bounds", "climatology", "edges")
 _LETTER: Mapping[Role, str] = {"longitude": "X", "latitude": "Y", "vertical": "Z", "time": "T"}
 _FEATURES: Mapping[str, Kind] = {
     "timeseries": "timeseries", "profile": "profile", "trajectory": "trajectory", "point": "points",
-    "timeseriesprofile": "profile", "trajectoryprofile": "trajectory", "station": "timeseries",
+    "timeseriesprofile": "profile", "trajectoryprofile": "profile", "station": "timeseries",
 }  # fmt: skip
 _CF_ROLES: Mapping[str, Kind] = {
     "timeseries_id": "timeseries", "profile_id": "profile", "trajectory_id": "trajectory"
@@ -106,7 +106,7 @@ def find(dataset: xr.Dataset) -> Axes:
         vertical=found["vertical"],
         time=found["time"],
         geometry=geometry,
-        kind=_kind(dataset, geometry, longitude, found["time"]),
+        kind=_kind(dataset, geometry, found),
         coordinates=coordinates,
         positions=positions,
         problems=problems,
@@ -348,23 +348,27 @@ def _geometry(dataset: xr.Dataset, longitude: str | None, latitude: str | None) 
     return "points" if max(len(x), len(y)) <= 1 else "curvilinear"
 
 
-def _kind(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: str | None) -> Kind:
+def _kind(dataset: xr.Dataset, geometry: Geometry, found: Mapping[Role, str | None]) -> Kind:
     if geometry == "mesh":
         return "mesh"
     said = [dataset.attrs.get(name, "") for name in ("featureType", "CF:featureType", "cdm_data_type")]
     features = [_FEATURES[word] for value in said if (word := str(value).strip().lower()) in _FEATURES]
     variables = dataset.variables.values()
     features += [_CF_ROLES[role] for v in variables if (role := str(v.attrs.get("cf_role", ""))) in _CF_ROLES]
-    return features[0] if features else _kind_by_shape(dataset, geometry, longitude, time)
+    return features[0] if features else _kind_by_shape(dataset, geometry, found)
 
 
-def _kind_by_shape(dataset: xr.Dataset, geometry: Geometry, longitude: str | None, time: str | None) -> Kind:
+def _kind_by_shape(dataset: xr.Dataset, geometry: Geometry, found: Mapping[Role, str | None]) -> Kind:
+    longitude, vertical, time = found["longitude"], found["vertical"], found["time"]
     instants = dataset[time].dims if time else ()
     if geometry == "none" or longitude is None:
         wide = any(len(set(v.dims) - set(instants)) > 1 for v in dataset.variables.values())
         return "document" if len(instants) != 1 else "grid" if wide else "timeseries"
+    along = dataset[longitude].dims
     if geometry != "points":
-        return "trajectory" if geometry == "curvilinear" and instants == dataset[longitude].dims else "grid"
-    if not dataset[longitude].dims:
+        return "trajectory" if geometry == "curvilinear" and instants == along else "grid"
+    if not along:
         return "timeseries" if instants else "points"
-    return "trajectory" if instants == dataset[longitude].dims else "points"
+    if vertical and set(along) < set(dataset[vertical].dims):
+        return "profile"  # each position has levels of its own, as Argo's profile files have
+    return "trajectory" if instants == along else "points"

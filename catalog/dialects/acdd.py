@@ -31,7 +31,7 @@ _FORMATS = {
 }
 _KINDS: Mapping[str, Kind] = {
     "grid": "grid", "timeseries": "timeseries", "station": "timeseries", "timeseriesprofile": "profile",
-    "profile": "profile", "trajectory": "trajectory", "trajectoryprofile": "trajectory", "point": "points",
+    "profile": "profile", "trajectory": "trajectory", "trajectoryprofile": "profile", "point": "points",
     "swath": "points", "mesh": "mesh", "ugrid": "mesh",
 }  # fmt: skip
 _LANGUAGE = re.compile(r"_([a-z]{2})$")

@@ -242,3 +242,16 @@ def test_positions_order_times(hours, calendar):
     places = clock.positions(np.array(sorted(hours), float))
     assert np.all(np.diff(places) >= 0)
     assert np.array_equal(np.diff(places) == 0, np.diff(sorted(hours)) == 0)
+
+
+def test_positions_with_levels_of_their_own_are_profiles():
+    position = {
+        "x": ("profile", [1.0, 2.0], {"units": "degrees_east"}),
+        "y": ("profile", [3.0, 4.0], {"units": "degrees_north"}),
+    }
+    levels = {
+        "PRES": (("profile", "level"), [[1.0, 2.0]] * 2, {"standard_name": "sea_water_pressure", "axis": "Z"})
+    }
+    times = {"t": ("profile", [0, 1], {"units": "days since 2000-01-01"})}
+    assert axes.find(xr.Dataset(position | times | levels)).kind == "profile"
+    assert axes.find(xr.Dataset(position | times)).kind == "trajectory"

@@ -357,3 +357,20 @@ def test_json_is_read_back(value: object) -> None:
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     with suppress(BadDocument):
         read_json(content)
+
+
+def test_a_header_is_described_anew_by_a_new_version(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Describer:
+        calls = 0
+
+        def run(self, *_: object, **__: object) -> dict[str, int]:
+            self.calls += 1
+            return {"call": self.calls}
+
+    (tmp_path / "a.nc").touch()
+    with Fetch(settings, SOURCE, Describer()) as door:
+        assert door.header(tmp_path / "a.nc") == door.header(tmp_path / "a.nc") == b'{"call":1}'
+        monkeypatch.setattr("harvesters._fetch.version", lambda _: "another")
+        assert door.header(tmp_path / "a.nc") == b'{"call":2}'
