@@ -99,7 +99,7 @@ class Catalog:
         return public(self.store.get(record_id))
 
     def history(self, record_id: str) -> tuple[Version, ...]:
-        """Return every version of a record in public form, oldest first. Raises NotFound."""
+        """Return the newest hundred versions of a record in public form, oldest first. Raises NotFound."""
         return tuple(
             version.model_copy(update={"record": version.record and public(version.record)})
             for version in self.store.history(record_id)

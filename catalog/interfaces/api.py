@@ -98,7 +98,7 @@ def _item(record: Record) -> dict[str, Any]:
 
 
 def history(catalog: Catalog, record_id: Id) -> dict[str, Any]:
-    """Answer with every version of a record, oldest first. Raises NotFound."""
+    """Answer with the newest hundred versions of a record, oldest first. Raises NotFound."""
     return {"versions": [version.model_dump(mode="json") for version in catalog.history(record_id)]}
 
 
@@ -195,7 +195,7 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
         "/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_ONE
     )
     def get_history(request: Request, record_id: Id) -> Response:
-        """Return every version of a record, oldest first."""
+        """Return the newest hundred versions of a record, oldest first."""
         _refuse_unknown(request, ())
         return _json(history(catalog, record_id))
 
