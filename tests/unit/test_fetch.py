@@ -28,7 +28,7 @@ from harvesters._kept import Kept
 from portals import FAULTS, Answering, Asked, answer, head, portal
 
 SOURCE = Source(id="portal", protocol="paged", url="http://127.0.0.1/")
-DEADLINE = 1.0
+DEADLINE = 2.0
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> Settings:
         home=tmp_path,
         allow_hosts=("127.0.0.1",),
         fetch_seconds=DEADLINE,
-        fetch_stall_seconds=0.4,
+        fetch_stall_seconds=1.0,
         fetch_tries=3,
     )
 
