@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import netCDF4
 import xarray as xr
+import zarr
 
 from catalog.data.classic import check_whole
 from catalog.data.contained import check_hdf5, check_zarr
@@ -165,7 +166,10 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
 def _zarr(path: Path) -> Iterator[xr.Dataset]:
     check_zarr(path)
     with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
-        found = xr.open_dataset(path, engine="zarr", chunks=None, **_UNDECODED)
+        store = zarr.storage.LocalStore(
+            path, read_only=True
+        )  # a path would be read as an address, and be changed
+        found = xr.open_dataset(store, engine="zarr", chunks=None, **_UNDECODED)
     with found:
         yield _in_order(found)
 

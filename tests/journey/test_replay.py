@@ -297,7 +297,7 @@ def test_ifremer_without_all_datasets_is_listed_by_its_info_page(shared_real: Pa
     assert len(documents) == 53  # 54 rows, one of them the list itself
     assert sorted(found) == ["ArgoFloats", "ArgoFloats-reference", "ArgoFloats-synthetic-BGC"]
     floats = found["ArgoFloats"]
-    assert floats.kind == "trajectory"
+    assert floats.kind == "profile"
     assert floats.extent.boxes == (BBox(west=-179.9998, south=-90, east=180, north=89.97058333333334),)
     assert "latitude-beyond-pole" in [note.code for note in floats.quality]
     assert "sea_water_temperature" in {variable.standard_name for variable in floats.variables}
