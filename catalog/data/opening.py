@@ -166,9 +166,8 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
 def _zarr(path: Path) -> Iterator[xr.Dataset]:
     check_zarr(path)
     with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
-        store = zarr.storage.LocalStore(
-            path, read_only=True
-        )  # a path would be read as an address, and be changed
+        # a store and not its path, which newer versions read, and change, as an address
+        store: Any = zarr.storage.LocalStore(path, read_only=True)
         found = xr.open_dataset(store, engine="zarr", chunks=None, **_UNDECODED)
     with found:
         yield _in_order(found)
