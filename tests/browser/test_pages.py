@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import uvicorn
 from selenium import webdriver
+from selenium.common.exceptions import NoAlertPresentException, WebDriverException
+from selenium.webdriver.support.wait import WebDriverWait
 
 from catalog.app import create_app
 from catalog.record import Text
@@ -84,8 +86,6 @@ def _complaints(browser: Any) -> list[str]:
 
 
 def _dialog(browser: Any) -> str | None:
-    from selenium.common.exceptions import NoAlertPresentException  # noqa: PLC0415 - Selenium may be missing
-
     try:
         return str(browser.switch_to.alert.text)
     except NoAlertPresentException:
@@ -93,14 +93,12 @@ def _dialog(browser: Any) -> str | None:
 
 
 def _follow(browser: Any, element: Any) -> None:
-    """Click, and wait until another page is there."""
-    from selenium.webdriver.support import expected_conditions, wait  # noqa: PLC0415 - Selenium may be missing
-
-    before = browser.find_element("tag name", "html")
+    """Click, and wait until another page is there; while pages change, Chromium answers with errors of its own."""
+    browser.execute_script("window.leaving = true")
     element.click()
-    waiting = wait.WebDriverWait(browser, READY_SECONDS)
-    waiting.until(expected_conditions.staleness_of(before))
-    waiting.until(lambda _: browser.execute_script("return document.readyState") == "complete")
+    waiting = WebDriverWait(browser, READY_SECONDS, ignored_exceptions=[WebDriverException])
+    there = "return !window.leaving && document.readyState === 'complete'"
+    waiting.until(lambda _: browser.execute_script(there))
 
 
 def test_a_planner_searches_chooses_and_opens_a_dataset(browser: Any, site: str) -> None:
