@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from catalog.record import BBox, Model, Name
 from catalog.search import read_bbox
 
 MAX_VARIABLES = 1_000
+_READ = ("variables", "bbox", "time", "depth", "stride")
 _STRIDE = re.compile(r"(?:(?P<axis>[^\s:,][^:,]*):)?(?P<step>[1-9]\d{0,8})")
 _HINTS = {
     "variables": "write variables=adt,ugos",
@@ -30,6 +31,12 @@ class Cut(Model):
         time: First and last canonical instant, both included (None: open), in the data's calendar.
         depth: First and last depth in metres, positive down, both included.
         stride: Every how many cells, by axis: longitude, latitude, depth, time, or a dimension's name.
+        indices: Exact indices as DAP2 writes them, by dimension: `time[0:2:10],lat[5]` (start:stride:stop, stop included).
+        coords: A place as WKT or GeoJSON: POINT and MULTIPOINT (nearest cells), LINESTRING (a transect), POLYGON and
+            MULTIPOLYGON (cells whose centre is inside).
+        method: How a point's numbers are made: those of the nearest cell, or linear between cells.
+        qc: `good`: only values that the data's own quality flags call good.
+        reduce: Reductions over axes, one after another: `mean(time)`, `max(longitude,latitude)`, `mean(time:month)`.
     """
 
     variables: tuple[Name, ...] = ()
@@ -37,6 +44,11 @@ class Cut(Model):
     time: tuple[str | None, str | None] | None = None
     depth: tuple[float, float] | None = None
     stride: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    indices: str = ""
+    coords: str = ""
+    method: Literal["nearest", "linear"] = "nearest"
+    qc: Literal["", "good"] = ""
+    reduce: str = ""
 
     def parameters(self) -> dict[str, str]:
         """Return the cut as the parameters of an address, the inverse of `parse`."""
@@ -53,7 +65,9 @@ class Cut(Model):
             found["depth"] = f"{self.depth[0]!r}/{self.depth[1]!r}"
         if self.stride:
             found["stride"] = ",".join(f"{axis}:{step}" for axis, step in self.stride.items())
-        return found
+        plain = {name: getattr(self, name) for name in ("indices", "coords", "qc", "reduce")}
+        method = {"method": self.method} if self.method != "nearest" else {}
+        return found | {name: text for name, text in plain.items() if text} | method
 
 
 def parse(parameters: Mapping[str, str]) -> Cut:
@@ -63,10 +77,8 @@ def parse(parameters: Mapping[str, str]) -> Cut:
         BadRequest: A parameter is unknown or cannot be read; the error names it and says how to write it.
     """
     for name in parameters:
-        if name not in Cut.model_fields:
-            raise BadRequest(
-                f"there is no parameter {name[:60]!r}", hint="parameters: " + ", ".join(Cut.model_fields)
-            )
+        if name not in _READ:
+            raise BadRequest(f"there is no parameter {name[:60]!r}", hint="parameters: " + ", ".join(_READ))
     given = {name: value for name, value in parameters.items() if value.strip()}
     return Cut(
         variables=_variables(given.get("variables", "")),

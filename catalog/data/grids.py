@@ -1,0 +1,64 @@
+"""A dataset that was opened once: its axes are found and its coordinates read at their first use, then kept."""
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from catalog.data import axes as ax
+from catalog.data.axes import Axes
+from catalog.data.clock import Clock
+
+T = TypeVar("T")
+
+
+class Grid:
+    """An undecoded, lazy dataset with what every cut of it needs again; usable from any thread.
+
+    Args:
+        dataset: As `catalog.data.opening.opened` gives it; it stays open as long as the grid is used.
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        self.dataset = dataset
+        self._kept: dict[Any, Any] = {}
+        self._lock = threading.RLock()
+
+    @classmethod
+    def of(cls, dataset: "xr.Dataset | Grid") -> "Grid":
+        """Return the grid of a dataset, or the grid itself."""
+        return dataset if isinstance(dataset, Grid) else cls(dataset)
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the dataset."""
+        return ax.find(self.dataset)
+
+    def values(self, name: str) -> npt.NDArray[np.float64]:
+        """Return a coordinate's unpacked values, float64, of its shape, read-only. Raises as `axes.values`."""
+        return self.keep(("values", name), lambda: _frozen(ax.values(self.dataset[name].variable)))
+
+    def clock(self, name: str) -> Clock:
+        """Return how a time axis counts. Raises DataUnreadable."""
+        return self.keep(("clock", name), lambda: ax.clock(self.dataset, name))
+
+    def places(self, name: str) -> npt.NDArray[np.int64]:
+        """Return the positions (`catalog.data.clock.position`) of a time axis. Raises DataUnreadable."""
+        return self.keep(("places", name), lambda: _frozen(self.clock(name).positions(self.values(name))))
+
+    def keep(self, key: object, make: Callable[[], T]) -> T:
+        """Return what `make` returned the first time it was asked for under this key."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+            found: T = self._kept[key]
+            return found
+
+
+def _frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    values.flags.writeable = False
+    return values
