@@ -31,7 +31,8 @@ class Cut(Model):
         time: First and last canonical instant, both included (None: open), in the data's calendar.
         depth: First and last depth in metres, positive down, both included.
         stride: Every how many cells, by axis: longitude, latitude, depth, time, or a dimension's name.
-        indices: Exact indices as DAP2 writes them, by dimension: `time[0:2:10],lat[5]` (start:stride:stop, stop included).
+        indices: Exact indices as DAP2 writes them, by dimension: `time[0:2:10],lat[5]`
+            (start:stride:stop, stop included).
         coords: A place as WKT or GeoJSON: POINT and MULTIPOINT (nearest cells), LINESTRING (a transect), POLYGON and
             MULTIPOLYGON (cells whose centre is inside).
         method: How a point's numbers are made: those of the nearest cell, or linear between cells.

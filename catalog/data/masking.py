@@ -62,7 +62,7 @@ def _filled(variable: xr.Variable) -> tuple[np.dtype[Any], dict[Any, Any], Any]:
     return np.dtype(object), attributes, ""
 
 
-class _Masked(BackendArray):  # type: ignore[misc]
+class _Masked(BackendArray):
     """A variable read through a mask."""
 
     def __init__(self, variable: xr.Variable, keep: Keep, dtype: np.dtype[Any], fill: Any) -> None:
