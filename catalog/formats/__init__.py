@@ -1,13 +1,13 @@
 """Numbers as bytes in the form a client uses; every file without a leading underscore is a format.
 
-A format is a module with `SUFFIX`, `MEDIA_TYPE` and `write`; its datasets are undecoded (packed values,
-attributes as in the source), as `catalog.data.subset.cut` gives them. The law: reading the bytes back gives
-the same numbers.
+A format is a module with `SUFFIX`, `MEDIA_TYPE`, `STREAMS` and `write`, and with `length` where the number of
+bytes is known before; its datasets are undecoded (packed values, attributes as in the source), as
+`catalog.data.subset.cut` gives them. The law: reading the bytes back gives the same numbers.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Protocol
@@ -18,10 +18,16 @@ from catalog.errors import NotFound
 
 
 class Format(Protocol):
-    """What a format's module does."""
+    """What a format's module does.
+
+    `STREAMS` tells that `write` runs in any thread, in bounded memory, and yields as it goes; without it, `write`
+    needs a worker process of its own (HDF5, GDAL, plots). A module may have `length(dataset) -> int` too; `length`
+    of this package asks for it.
+    """
 
     SUFFIX: str
     MEDIA_TYPE: str
+    STREAMS: bool
 
     def write(self, dataset: xr.Dataset) -> Iterator[bytes]:
         """Yield the bytes of a dataset, in bounded memory.
@@ -49,3 +55,13 @@ def named(suffix: str) -> Format:
         raise NotFound(
             f"there is no format {suffix[:20]!r}", hint="formats: " + ", ".join(all_formats())
         ) from error
+
+
+def length(chosen: Format, dataset: xr.Dataset) -> int | None:
+    """Return how many bytes a format writes of a dataset, where it knows before writing them; no data are read.
+
+    Raises:
+        NotSubsettable: As `Format.write`.
+    """
+    known: Callable[[xr.Dataset], int] | None = getattr(chosen, "length", None)
+    return None if known is None else known(dataset)

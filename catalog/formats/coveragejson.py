@@ -22,6 +22,7 @@ from catalog.errors import DataUnreadable, NotSubsettable
 
 SUFFIX = "covjson"
 MEDIA_TYPE = "application/prs.coverage+json"
+STREAMS = True
 _CRS = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 _HINT = "ask for NetCDF or CSV"
 

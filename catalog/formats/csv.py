@@ -18,6 +18,7 @@ from catalog.data.tables import Coordinate, lay_out
 
 SUFFIX = "csv"
 MEDIA_TYPE = "text/csv; charset=utf-8"
+STREAMS = True
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -17,6 +17,7 @@ from catalog.data.plain import words
 
 SUFFIX = "nc"
 MEDIA_TYPE = "application/x-netcdf"
+STREAMS = False
 _PIECE = 1 << 18
 _SMALL = 1 << 16  # bytes: smaller variables are not worth a chunk index
 _RESERVED = frozenset(

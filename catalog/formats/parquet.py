@@ -21,6 +21,7 @@ from catalog.data.tables import Block, Coordinate, Table, lay_out
 
 SUFFIX = "parquet"
 MEDIA_TYPE = "application/vnd.apache.parquet"
+STREAMS = True
 
 
 def write(dataset: xr.Dataset) -> Iterator[bytes]:

@@ -158,6 +158,7 @@ def written(suffix, dataset):
 def test_every_format_has_a_check_and_a_media_type(suffix):
     assert suffix in CHECKS
     assert "/" in formats.named(suffix).MEDIA_TYPE
+    assert isinstance(formats.named(suffix).STREAMS, bool)
     with pytest.raises(NotFound):
         formats.named("xls")
 
