@@ -1,7 +1,7 @@
-"""Which indices along each dimension a cut asks for."""
+"""Which indices along each dimension a cut asks for, and which cells between them stay."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,190 +9,239 @@ import numpy.typing as npt
 import xarray as xr
 
 from catalog.data import axes as ax
-from catalog.data.axes import Axes
 from catalog.data.clock import NEVER, position
 from catalog.data.coverage import cover, spacing
 from catalog.data.cuts import Cut
+from catalog.data.grids import Grid
+from catalog.data.lines import CIRCLE, Line, slack_of, spelled
 from catalog.data.origin import sample_dimensions
-from catalog.data.packing import unpack
 from catalog.errors import BadRequest, DataUnreadable, NotSubsettable, OutsideDomain
 from catalog.record import BBox
 
 Picks = Mapping[str, npt.NDArray[np.intp]]
 """Indices by dimension, in the order of the result; a dimension that is not named is whole."""
 
-_Mask = npt.NDArray[np.bool_]
+Keeps = tuple[tuple[tuple[str, ...], npt.NDArray[np.bool_]], ...]
+"""Pairs of dimensions and a mask over the picked window of them: False where a cell becomes missing."""
+
 _Floats = npt.NDArray[np.float64]
-_CIRCLE = 360.0
+_Indices = npt.NDArray[np.intp]
 _BARE = ("longitude", "latitude", "time")  # the axes of a stride that names none
-_ROUNDED = 1e-9  # degrees, 0.1 mm: what bringing a longitude into −180…180 or writing ten digits may cost
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What a cut asks for.
+
+    Args:
+        indices: The source's indices by dimension; a dimension that is not named is whole.
+        keeps: Masks in the coordinates of the picked window; data variables over all of a mask's dimensions become
+            missing where it is False (`catalog.data.masking`), coordinates stay.
+        replaced: Variables that are other ones in the part (links of a mesh, counts of a ragged array), already cut.
+        dropped: Variables that the part cannot have.
+        notes: English sentences that the answer must say.
+    """
+
+    indices: Picks = field(default_factory=dict)
+    keeps: Keeps = ()
+    replaced: Mapping[str, xr.Variable] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Condition:
-    """Which centres of an axis are asked for; `order` and `nearest` say how to sort them and what is near."""
+    """The indices of centres along a dimension that are asked for; `order` sorts them, `nearest` says what is near."""
 
     name: str
     label: str
-    inside: _Mask
+    inside: _Indices
     order: _Floats | None = None
-    nearest: str = ""
 
 
-def pick(dataset: xr.Dataset, axes: Axes, cut: Cut) -> Picks:
-    """Return the indices that a cut asks for; only coordinates are read.
+def pick(grid: Grid, cut: Cut) -> Picked:
+    """Return what a cut asks for; only coordinates are read, and those once.
 
     Raises:
         OutsideDomain: Nothing lies inside; `details["domain"]` says where the data are.
         NotSubsettable: The data have no such axis, or one that cannot be cut by.
         BadRequest: A stride names no axis.
     """
-    conditions = [
-        *(_in_box(dataset, axes, cut.bbox) if cut.bbox else ()),
-        *(_in_time(dataset, axes, cut.time) if cut.time else ()),
-        *(_in_depth(dataset, axes, cut.depth) if cut.depth else ()),
-    ]
     by_dimension: dict[str, list[_Condition]] = {}
-    for condition in conditions:
-        dimensions = dataset[condition.name].dims
-        if len(dimensions) > 1 or sample_dimensions(dataset):
-            raise NotSubsettable(
-                f"the data cannot be cut by {condition.label}: they are ragged, or it has several dimensions",
-                hint=f"ask without {condition.label}",
-            )
-        if not condition.inside.any():
+    for condition in _conditions(grid, cut):
+        dimensions = grid.dataset.variables[condition.name].dims
+        if not condition.inside.size:
             said = f"no centre of the data lies in the {condition.label} asked for"
-            raise _outside(dataset, said + condition.nearest)
-        _check_grid(dataset, axes, cut, condition.label, dimensions)
+            raise outside(grid, said + _near(grid, condition, cut))
+        _check_grid(grid, cut, condition.label, dimensions)
         for dimension in dimensions:
             by_dimension.setdefault(str(dimension), []).append(condition)
-    picks = {d: indices for d, cs in by_dimension.items() if (indices := _indices(dataset, cs)) is not None}
-    return _strided(dataset, axes, cut, picks)
+    picks = {d: indices for d, cs in by_dimension.items() if (indices := _indices(grid, d, cs)) is not None}
+    return Picked(_strided(grid, cut, picks) if cut.stride else picks)
 
 
-def _indices(dataset: xr.Dataset, conditions: list[_Condition]) -> npt.NDArray[np.intp] | None:
+def _conditions(grid: Grid, cut: Cut) -> Iterator[_Condition]:
+    asked = (
+        ((grid.axes.longitude, grid.axes.latitude), "longitude", cut.bbox),
+        ((grid.axes.time,), "time", cut.time),
+        ((grid.axes.vertical,), "depth", cut.depth),
+    )
+    for names, label, there in asked:
+        if there is None:
+            continue
+        for name in names:
+            if name and grid.axes.geometry not in {"curvilinear", "mesh"}:
+                _check_line(grid, name, label)
+    if cut.bbox:
+        yield from _in_box(grid, cut.bbox)
+    if cut.time:
+        yield _in_time(grid, cut.time)
+    if cut.depth:
+        yield _in_depth(grid, cut.depth)
+
+
+def _check_line(grid: Grid, name: str, label: str) -> None:
+    if grid.dataset.variables[name].ndim > 1 or grid.keep("samples", lambda: sample_dimensions(grid.dataset)):
+        raise NotSubsettable(
+            f"the data cannot be cut by {label}: they are ragged, or it has several dimensions",
+            hint=f"ask without {label}",
+        )
+
+
+def _indices(grid: Grid, dimension: str, conditions: list[_Condition]) -> _Indices | None:
     """The indices of one dimension that fulfil every condition; None for all of them."""
-    mask = np.logical_and.reduce([condition.inside for condition in conditions])
-    indices = np.flatnonzero(mask)
+    indices, order = conditions[0].inside, conditions[0].order
+    for condition in conditions[1:]:
+        both = np.isin(indices, condition.inside)
+        indices, order = indices[both], None if order is None else order[both]
     if not indices.size:
-        raise _outside(dataset, "no position of the data fulfils every condition at once")
-    for condition in conditions:
-        if condition.order is not None:
-            indices = _sorted(indices, condition.order[indices])
-    return None if np.array_equal(indices, np.arange(mask.size)) else indices
+        raise outside(grid, "no position of the data fulfils every condition at once")
+    if order is not None:
+        indices = _sorted(indices, order)
+    size = grid.dataset.sizes[dimension]
+    return None if indices.size == size and bool((indices == np.arange(size)).all()) else indices
 
 
-def _check_grid(dataset: xr.Dataset, axes: Axes, cut: Cut, label: str, dimensions: Collection[Any]) -> None:
+def _check_grid(grid: Grid, cut: Cut, label: str, dimensions: Collection[Any]) -> None:
     """Refuse to cut one grid of several: every wanted variable lies on the axis, or on no axis of its role."""
-    others = _other_dimensions(dataset, axes, label) - set(dimensions)
-    for name in cut.variables or axes.data_variables(dataset):
-        there = set(dataset[name].dims) if name in dataset.variables else set()
+    others = grid.keep(("others", label), lambda: _other_dimensions(grid, label)) - set(dimensions)
+    if not others:
+        return
+    variables = grid.dataset.variables
+    for name in cut.variables or grid.axes.data_variables(grid.dataset):
+        there = set(variables[name].dims) if name in variables else set()
         if there & others and not there >= set(dimensions):
             raise NotSubsettable(
                 f"{name[:60]} lies on another grid than the {label} that the data are cut by",
                 hint="ask for variables of one grid, with variables=; only the grid of "
-                f"{axes.longitude or axes.time} is cut",
+                f"{grid.axes.longitude or grid.axes.time} is cut",
             )
 
 
-def _other_dimensions(dataset: xr.Dataset, axes: Axes, label: str) -> set[Any]:
+def _other_dimensions(grid: Grid, label: str) -> frozenset[Any]:
     """The dimensions of the other axes of a role."""
+    variables, positions = grid.dataset.variables, grid.axes.positions
     if label in {"longitude", "latitude"}:
-        names = {name for pair in axes.positions[1:] for name in pair}
-        first = {d for name in axes.positions[0] for d in dataset[name].dims} if axes.positions else set()
-        return {d for name in names for d in dataset[name].dims} - first
-    lines = {name: v for name, v in dataset.variables.items() if v.dims == (name,)}
+        names = {name for pair in positions[1:] for name in pair}
+        first = {d for name in positions[0] for d in variables[name].dims} if positions else set()
+        return frozenset({d for name in names for d in variables[name].dims} - first)
+    lines = {name: v for name, v in variables.items() if v.dims == (name,)}
     if label == "time":
-        return {name for name, v in lines.items() if " since " in str(v.attrs.get("units", ""))}
-    return {name for name, v in lines.items() if "positive" in v.attrs or v.attrs.get("axis") == "Z"}
+        return frozenset(name for name, v in lines.items() if " since " in str(v.attrs.get("units", "")))
+    return frozenset(name for name, v in lines.items() if "positive" in v.attrs or v.attrs.get("axis") == "Z")
 
 
-def _in_box(dataset: xr.Dataset, axes: Axes, box: BBox) -> Iterator[_Condition]:
-    if axes.longitude is None or axes.latitude is None:
+def _in_box(grid: Grid, box: BBox) -> Iterator[_Condition]:
+    x, y = grid.axes.longitude, grid.axes.latitude
+    if x is None or y is None:
         raise NotSubsettable("the data have no longitude and latitude", hint="ask without bbox")
-    if axes.geometry in {"curvilinear", "mesh"}:
+    if grid.axes.geometry in {"curvilinear", "mesh"}:
         raise NotSubsettable(
-            f"the data lie on a {axes.geometry} grid, which is not cut by box", hint="ask without bbox"
+            f"the data lie on a {grid.axes.geometry} grid, which is not cut by box", hint="ask without bbox"
         )
-    x, y = dataset[axes.longitude], dataset[axes.latitude]
-    longitudes, latitudes = ax.values(x.variable), ax.values(y.variable)
-    # the same meridian is written 0…360 and −180…180, in the axis's own precision: the coarser writing counts
-    written = np.maximum.reduce([np.abs(longitudes), longitudes % _CIRCLE, _fold(longitudes)])
-    slack = _slack(x, longitudes, written, axes)
-    unrolled = unroll(longitudes, box.west, box.east, slack)
-    middle = box.west + (box.east - box.west) % _CIRCLE / 2
-    around = middle + (longitudes - middle + _CIRCLE / 2) % _CIRCLE - _CIRCLE / 2
-    order = unrolled if axes.geometry == "rectilinear" else None
-    yield _Condition(
-        axes.longitude, "longitude", np.isfinite(unrolled), order, _nearest(longitudes, around, middle)
-    )
-    inside = _within(latitudes, box.south, box.north, _slack(y, latitudes, np.abs(latitudes), axes))
-    nearest = _nearest(latitudes, latitudes, (box.south + box.north) / 2)
-    yield _Condition(axes.latitude, "latitude", inside, nearest=nearest)
+    indices, unrolled = line(grid, "longitude", x).around(box.west, box.east)
+    yield _Condition(x, "longitude", indices, unrolled if grid.axes.geometry == "rectilinear" else None)
+    yield _Condition(y, "latitude", line(grid, "latitude", y).between(box.south, box.north))
 
 
-def _in_time(dataset: xr.Dataset, axes: Axes, time: tuple[str | None, str | None]) -> Iterator[_Condition]:
-    if axes.time is None:
+def _in_time(grid: Grid, time: tuple[str | None, str | None]) -> _Condition:
+    if grid.axes.time is None:
         raise NotSubsettable("the data have no time axis", hint="ask without time")
-    try:
-        places = ax.clock(dataset, axes.time).positions(ax.values(dataset[axes.time].variable))
-    except DataUnreadable as error:
-        raise NotSubsettable(
-            f"the time axis cannot be cut by: {error.message}", hint="ask without time"
-        ) from error
     first = position(time[0]) if time[0] else NEVER + 1
     last = position(time[1]) if time[1] else -NEVER
-    yield _Condition(axes.time, "time", (places >= first) & (places <= last))
+    return _Condition(grid.axes.time, "time", line(grid, "time", grid.axes.time).between(first, last))
 
 
-def _in_depth(dataset: xr.Dataset, axes: Axes, depth: tuple[float, float]) -> Iterator[_Condition]:
-    factor = ax.depth_factor(dataset, axes.vertical) if axes.vertical else None
-    if axes.vertical is None or factor is None:
+def _in_depth(grid: Grid, depth: tuple[float, float]) -> _Condition:
+    name = grid.axes.vertical
+    if name is None or depth_factor(grid, name) is None:
         raise NotSubsettable("the data have no depth axis in metres", hint="ask without depth")
-    variable = dataset[axes.vertical]
-    depths = ax.values(variable.variable) * factor
-    nearest = _nearest(depths, depths, (depth[0] + depth[1]) / 2)
-    inside = _within(depths, *depth, _slack(variable, depths, np.abs(depths), axes))
-    yield _Condition(axes.vertical, "depth", inside, nearest=nearest)
+    return _Condition(name, "depth", line(grid, "depth", name).between(*depth))
 
 
-def unroll(longitudes: _Floats, west: float, east: float, slack: _Floats | float = 0.0) -> _Floats:
-    """Return longitudes brought into the closed range west…east by whole turns; NaN for those outside it.
+def depth_factor(grid: Grid, name: str) -> float | None:
+    """Return `axes.depth_factor` of a vertical axis, kept."""
+    return grid.keep(("factor", name), lambda: ax.depth_factor(grid.dataset, name))
 
-    Where the range is the whole circle, every longitude stays as it is. `slack` (degrees) is how far beyond the range
-    a longitude is still inside.
+
+def line(grid: Grid, label: str, name: str) -> Line:
+    """Return a kept axis of a grid: degrees, positions in time, or metres positive down.
+
+    Raises:
+        NotSubsettable: Its times cannot be read.
     """
-    east = east if west <= east + _ROUNDED else east + _CIRCLE
-    if east - west >= _CIRCLE:
-        return longitudes
-    found = np.full(longitudes.shape, np.nan)
-    for turn in _CIRCLE * np.arange(-3, 4):
-        inside = _within(longitudes, west + turn, east + turn, slack)
-        found[inside] = longitudes[inside] - turn
-    return found
+    return grid.keep(("line", label, name), lambda: _line(grid, label, name))
 
 
-def _sorted(indices: npt.NDArray[np.intp], longitudes: _Floats) -> npt.NDArray[np.intp]:
+def _line(grid: Grid, label: str, name: str) -> Line:
+    if label == "time":
+        try:
+            places = grid.places(name)
+        except DataUnreadable as error:
+            raise NotSubsettable(
+                f"the time axis cannot be cut by: {error.message}", hint="ask without time"
+            ) from error
+        return Line(places.ravel(), np.zeros(1, np.int64))
+    factor = depth_factor(grid, name) or 1.0 if label == "depth" else 1.0
+    variable, values = grid.dataset.variables[name], grid.values(name).ravel() * factor
+    written = spelled(values) if label == "longitude" else np.abs(values)
+    separate = grid.axes.geometry == "rectilinear"
+    return Line(values, slack_of(variable, values, written, separate=separate, factor=factor))
+
+
+def _sorted(indices: _Indices, longitudes: _Floats) -> _Indices:
     """Indices from west to east (or as the source runs), each meridian once."""
     steps = np.diff(longitudes)
-    if np.all(steps > 0) or np.all(steps < 0):
+    if bool((steps > 0).all()) or bool((steps < 0).all()):
         return indices
     _, first = np.unique(longitudes, return_index=True)
     falling = np.median(steps) < 0
-    return indices[first[::-1] if falling else first]
+    found: _Indices = indices[first[::-1] if falling else first]
+    return found
 
 
-def _nearest(values: _Floats, placed: _Floats, middle: float) -> str:
+def _near(grid: Grid, condition: _Condition, cut: Cut) -> str:
     """What centre is nearest to the middle of what was asked for."""
+    if condition.label == "time":
+        return ""
+    values = placed = line(grid, condition.label, condition.name).values
+    if condition.label == "longitude":
+        assert cut.bbox
+        middle = cut.bbox.west + (cut.bbox.east - cut.bbox.west) % CIRCLE / 2
+        placed = middle + (values - middle + CIRCLE / 2) % CIRCLE - CIRCLE / 2
+    else:
+        first, last = (cut.bbox.south, cut.bbox.north) if condition.label == "latitude" else cut.depth  # type: ignore[misc, union-attr]
+        middle = (first + last) / 2
     if not np.isfinite(placed).any():
         return ""
-    nearest = float(values.ravel()[np.nanargmin(np.abs(placed - middle).ravel())])
+    nearest = float(values[np.nanargmin(np.abs(placed - middle))])
     step = spacing(values)
     return f"; the nearest centre is {nearest:.7g}" + (f", and centres are {step:.4g} apart" if step else "")
 
 
-def _outside(dataset: xr.Dataset, said: str) -> OutsideDomain:
-    found = cover(dataset)
+def outside(grid: Grid, said: str) -> OutsideDomain:
+    """Return the error that says where the data are, after a sentence of what was asked."""
+    found = grid.keep("cover", lambda: cover(grid.dataset))
     time, vertical = found["time"] or {}, found["vertical"]
     domain: dict[str, Any] = {
         "bbox": found["boxes"][0] if found["boxes"] else None,
@@ -209,34 +258,8 @@ def _outside(dataset: xr.Dataset, said: str) -> OutsideDomain:
     )
 
 
-def _within(values: _Floats, first: float, last: float, slack: _Floats | float) -> _Mask:
-    found: _Mask = (values >= first - slack) & (values <= last + slack)
-    return found
-
-
-def _fold(longitudes: _Floats) -> _Floats:
-    """How far longitudes are from Greenwich."""
-    found: _Floats = np.abs((longitudes + _CIRCLE / 2) % _CIRCLE - _CIRCLE / 2)
-    return found
-
-
-def _slack(variable: xr.DataArray, values: _Floats, written: _Floats, axes: Axes) -> _Floats:
-    """How far a bound may be from a centre and still be that centre: two units in the last place of the axis's type.
-
-    105.1 so means the centre that a float32 axis prints as 105.1. It is less than would reach the next centre.
-    """
-    dtype = unpack(np.empty(0, variable.dtype), variable.attrs).dtype
-    precise = dtype if dtype.kind == "f" and dtype.itemsize < np.dtype(np.float64).itemsize else np.float64
-    with np.errstate(invalid="ignore", over="ignore"):
-        units = np.spacing(written.astype(precise)).astype(np.float64)
-    found: _Floats = np.maximum(2 * units, _ROUNDED)
-    if axes.geometry == "rectilinear":
-        gaps = np.diff(np.unique(values[np.isfinite(values)]))
-        found = np.minimum(found, gaps.min() / 4) if gaps.size else found
-    return found
-
-
-def _strided(dataset: xr.Dataset, axes: Axes, cut: Cut, picks: dict[str, Any]) -> Picks:
+def _strided(grid: Grid, cut: Cut, picks: dict[str, Any]) -> Picks:
+    dataset, axes = grid.dataset, grid.axes
     bare = set(_BARE) <= set(cut.stride)
     steps: dict[str, int] = {}
     for axis, step in cut.stride.items():
@@ -250,7 +273,7 @@ def _strided(dataset: xr.Dataset, axes: Axes, cut: Cut, picks: dict[str, Any]) -
         if step > 1 and dimensions:
             _check_whole(dataset, axes, dimensions[0])
             if axis in {*_BARE, "depth"}:
-                _check_grid(dataset, axes, cut, axis, dimensions)
+                _check_grid(grid, cut, axis, dimensions)
             if not bare or axis not in _BARE:
                 _check_there(dataset, cut, axis, dimensions)
         steps.update(dict.fromkeys(dimensions, step))
@@ -272,7 +295,7 @@ def _check_there(dataset: xr.Dataset, cut: Cut, axis: str, dimensions: Collectio
             )
 
 
-def _check_whole(dataset: xr.Dataset, axes: Axes, dimension: str) -> None:
+def _check_whole(dataset: xr.Dataset, axes: ax.Axes, dimension: str) -> None:
     """Refuse a stride that would leave a mesh's links or a ragged array's counts pointing at other cells."""
     samples = sample_dimensions(dataset)
     rows = {
@@ -291,7 +314,7 @@ def _check_whole(dataset: xr.Dataset, axes: Axes, dimension: str) -> None:
         )
 
 
-def _dimensions(dataset: xr.Dataset, axes: Axes, axis: str) -> tuple[str, ...]:
+def _dimensions(dataset: xr.Dataset, axes: ax.Axes, axis: str) -> tuple[str, ...]:
     """The dimension that a stride's axis name stands for."""
     name = {
         "longitude": axes.longitude,

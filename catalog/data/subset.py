@@ -13,6 +13,7 @@ from catalog.data import axes as ax
 from catalog.data.axes import Axes
 from catalog.data.coverage import box
 from catalog.data.cuts import Cut, parse
+from catalog.data.grids import Grid
 from catalog.data.origin import Origin, sample_dimensions
 from catalog.data.packing import decoded_itemsize
 from catalog.data.picking import Picks, pick
@@ -45,13 +46,13 @@ class Cost:
     decoded_bytes: int
 
 
-def cost(dataset: xr.Dataset, request: Cut) -> Cost:
+def cost(dataset: xr.Dataset | Grid, request: Cut) -> Cost:
     """Return what a cut costs; nothing but coordinates is read. Raises as `cut`."""
-    axes = ax.find(dataset)
-    return _cost(dataset, axes, request, pick(dataset, axes, request))
+    grid = Grid.of(dataset)
+    return _cost(grid.dataset, grid.axes, request, pick(grid, request).indices)
 
 
-def cut(dataset: xr.Dataset, request: Cut, record_id: str, limits: Limits) -> xr.Dataset:
+def cut(source: xr.Dataset | Grid, request: Cut, record_id: str, limits: Limits) -> xr.Dataset:
     """Return the part that a cut asks for.
 
     The dataset is undecoded and lazy (`catalog.data.opening.opened`), and so is the result, but for boxes
@@ -65,15 +66,16 @@ def cut(dataset: xr.Dataset, request: Cut, record_id: str, limits: Limits) -> xr
         NotSubsettable: The data cannot be cut in this way.
         TooLarge: It costs more than the limits; the hint is a smaller request that does not.
     """
-    axes = ax.find(dataset)
-    picks = pick(dataset, axes, request)
+    grid = Grid.of(source)
+    dataset, axes = grid.dataset, grid.axes
+    picks = pick(grid, request).indices
     asked = _cost(dataset, axes, request, picks)
     for cost_, limit, setting in (
         (asked.result_bytes, limits.result_bytes, "BIENMO_MAX_RESULT_BYTES"),
         (asked.decoded_bytes, limits.decoded_bytes, "BIENMO_MAX_DECODED_BYTES"),
     ):
         if cost_ > limit:
-            raise _too_large(dataset, axes, request, limits, (cost_, limit, setting))
+            raise _too_large(grid, request, limits, (cost_, limit, setting))
     wanted, without = _numbers(dataset, axes, request)
     part = dataset[[name for name in _kept(dataset, axes, wanted) if not _is_nested(dataset[name].variable)]]
     for dimension, indices in picks.items():
@@ -282,14 +284,12 @@ def _sides(longitudes: npt.NDArray[np.float64]) -> tuple[float, float]:
     return (around.west, around.east) if around and around.west > around.east else (west, east)
 
 
-def _too_large(
-    dataset: xr.Dataset, axes: Axes, request: Cut, limits: Limits, asked: tuple[int, int, str]
-) -> TooLarge:
+def _too_large(grid: Grid, request: Cut, limits: Limits, asked: tuple[int, int, str]) -> TooLarge:
     size, limit, setting = asked
     hint, smaller = f"ask for less, or raise {setting}", {}
-    for attempt in _smaller(dataset, axes, request, size / limit):
+    for attempt in _smaller(grid, request, size / limit):
         try:
-            found = _cost(dataset, axes, attempt, pick(dataset, axes, attempt))
+            found = _cost(grid.dataset, grid.axes, attempt, pick(grid, attempt).indices)
         except CatalogError:
             continue
         if found.result_bytes <= limits.result_bytes and found.decoded_bytes <= limits.decoded_bytes:
@@ -304,26 +304,28 @@ def _too_large(
     )
 
 
-def _smaller(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Iterator[Cut]:
+def _smaller(grid: Grid, request: Cut, ratio: float) -> Iterator[Cut]:
     """Smaller requests, those nearest to what was asked first: fewer times, one variable, a smaller box, a stride."""
+    dataset, axes = grid.dataset, grid.axes
     wanted = _wanted(dataset, axes, request)
     for variables in dict.fromkeys((request.variables, wanted[:1])):
         less = request.model_copy(update={"variables": variables})
         share = ratio if variables == request.variables else ratio / len(wanted)
         if axes.time and dataset[axes.time].ndim == 1:
-            yield from _shorter(dataset, axes, less, share)
+            yield from _shorter(grid, less, share)
         yield less
         if axes.geometry == "rectilinear":
-            yield from _narrower(dataset, axes, less, share)
+            yield from _narrower(grid, less, share)
         names = ("longitude", "latitude") if axes.longitude else tuple(map(str, dataset[wanted[0]].dims))
         step = int(np.ceil(share ** (1 / max(1, len(names))))) + 1
         yield less.model_copy(update={"stride": {**less.stride, **dict.fromkeys(names, step)}})
 
 
-def _shorter(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Iterator[Cut]:
+def _shorter(grid: Grid, request: Cut, ratio: float) -> Iterator[Cut]:
+    dataset, axes = grid.dataset, grid.axes
     assert axes.time
     try:
-        picks = pick(dataset, axes, request)
+        picks = pick(grid, request).indices
         dimension = str(dataset[axes.time].dims[0])
         steps = picks.get(dimension, np.arange(dataset.sizes[dimension]))
         for share in (ratio, 2 * ratio):
@@ -336,11 +338,12 @@ def _shorter(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Ite
         return
 
 
-def _narrower(dataset: xr.Dataset, axes: Axes, request: Cut, ratio: float) -> Iterator[Cut]:
+def _narrower(grid: Grid, request: Cut, ratio: float) -> Iterator[Cut]:
+    dataset, axes = grid.dataset, grid.axes
     assert axes.longitude
     assert axes.latitude
     x, y = (ax.values(dataset[name].variable) for name in (axes.longitude, axes.latitude))
-    picks = pick(dataset, axes, request)
+    picks = pick(grid, request).indices
     x = x[picks.get(str(dataset[axes.longitude].dims[0]), slice(None))]
     y = y[picks.get(str(dataset[axes.latitude].dims[0]), slice(None))]
     for share in (ratio, 2 * ratio):
