@@ -9,13 +9,14 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import cftime
 import numpy as np
 import numpy.typing as npt
 
-from catalog.errors import CatalogError, DataUnreadable
+from catalog.errors import BadRequest, CatalogError, DataUnreadable
 from catalog.instant import canonical
 
 NEVER = int(np.iinfo(np.int64).min) + 1
@@ -119,8 +120,37 @@ class Clock:
         places = day * _MICROSECONDS["day"] + (times - days).astype(np.int64)
         return np.where(np.isnat(times), NEVER, places)
 
+    def number(self, instant: str) -> float:
+        """Return the time, in the axis's own units, of a canonical instant.
+
+        Raises:
+            BadRequest: The calendar has no such instant.
+        """
+        match = re.fullmatch(r"([+-]?\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)(\.\d+)?Z", instant)
+        if match is None:
+            raise BadRequest(f"{instant[:60]!r} is no canonical instant", hint="write 2019-02-23T00:00:00Z")
+        parts = [int(part) for part in match.groups()[:6]]
+        micro = round(float(match[7] or 0) * 1e6)
+        try:
+            date = self._date(*parts, micro)
+            start = self._dates(np.zeros(1))[0]
+            return float((date - start) / timedelta(microseconds=1)) / self.unit
+        except (ValueError, OverflowError) as error:
+            raise BadRequest(
+                f"the data's calendar, {self.calendar}, has no {instant}",
+                hint="ask for a time of that calendar",
+            ) from error
+
+    def _date(self, *parts: int) -> Any:
+        with warnings.catch_warnings(action="ignore"):  # that CF has no year 0
+            return cftime.datetime(*parts, calendar=self.calendar, has_year_zero=self._has_year_zero)
+
+    @property
+    def _has_year_zero(self) -> bool | None:
+        named = re.match(r"[+-]?0+-", self.reference) is not None or self.reference.startswith("-")
+        return True if named else None
+
     def _dates(self, values: npt.NDArray[np.float64]) -> list[Any]:
-        year_zero = re.match(r"[+-]?0+-", self.reference) is not None or self.reference.startswith("-")
         try:
             with warnings.catch_warnings(action="ignore"):  # that CF has no year 0
                 dates = cftime.num2date(
@@ -128,7 +158,7 @@ class Clock:
                     f"microseconds since {self.reference}",
                     calendar=self.calendar,
                     only_use_cftime_datetimes=True,
-                    has_year_zero=True if year_zero else None,
+                    has_year_zero=self._has_year_zero,
                 )
         except (ValueError, OverflowError, TypeError) as error:
             raise DataUnreadable(

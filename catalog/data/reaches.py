@@ -1,0 +1,62 @@
+"""How far the cells of a curvilinear grid, a mesh or a cloud of positions reach from their centres."""
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.data.grids import Grid
+from catalog.data.positions import Pair
+from catalog.data.spheres import Index, distance, metres, vectors
+
+STATION = 10_000.0
+"""Metres that a station, profile or position of a track stands for."""
+
+_FEW = 500
+_OTHERS = 4
+_Floats = npt.NDArray[np.float64]
+
+
+def reaches(grid: Grid, pair: Pair, index: Index) -> _Floats:
+    """Return metres by flat index of a pair's positions; what they mean is told in `catalog.data.nearest`."""
+    x, y = (grid.values(name) for name in pair)
+    corners = _corners(grid, pair)
+    if corners is not None:
+        far = distance(x[..., None], y[..., None], *corners)
+        farthest: _Floats = np.where(np.isfinite(far), far, 0.0).max(axis=-1).ravel()
+        return farthest
+    if x.ndim == 2 and grid.axes.kind in {"grid", "mesh"}:  # noqa: PLR2004
+        return _across(x, y)
+    if grid.axes.kind in {"timeseries", "profile", "trajectory"} or index.places.size < _FEW:
+        return np.full(x.size, STATION)
+    found = np.zeros(x.size)
+    found[index.places] = np.maximum(index.spacing(_OTHERS), STATION)
+    return found
+
+
+def _corners(grid: Grid, pair: Pair) -> tuple[_Floats, _Floats] | None:
+    """The vertices of cells, where bounds give them: arrays of the positions' shape and one dimension more."""
+    variables = grid.dataset.variables
+    names = [str(variables[name].attrs.get("bounds", "")) for name in pair]
+    if not all(name in variables for name in names):
+        return None
+    x, y = (grid.values(name) for name in names)
+    shape = variables[pair[0]].shape
+    return (x, y) if x.shape == y.shape and x.shape[:-1] == shape and x.ndim > 1 else None
+
+
+def _across(x: _Floats, y: _Floats) -> _Floats:
+    """Half the largest distance across each cell to its neighbours: rows, columns and both diagonals.
+
+    Of two neighbours in a line the nearer counts, so that a fold or a jump of the grid makes no cell large.
+    """
+    points = np.full((x.shape[0] + 2, x.shape[1] + 2, 3), np.nan)
+    points[1:-1, 1:-1] = vectors(x, y)
+    largest = np.zeros(x.shape)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        sides = []
+        for sign in (1, -1):
+            rows = slice(1 + sign * down, x.shape[0] + 1 + sign * down)
+            columns = slice(1 + sign * right, x.shape[1] + 1 + sign * right)
+            apart = points[rows, columns] - points[1:-1, 1:-1]
+            sides.append(metres(np.sqrt(np.sum(apart * apart, axis=-1))))
+        largest = np.fmax(largest, np.fmin(*sides))
+    return np.nan_to_num(largest / 2).ravel()
