@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 
 from catalog import formats
 from catalog.data import opening, places, subset
+from catalog.data.spools import Spools
 from catalog.data.strikes import STRIKE_SECONDS
 from catalog.data.workers import Spool, Workers
 from catalog.errors import NotFound, NotSubsettable
@@ -68,7 +69,7 @@ class Catalog:
             memory=known.read_memory,
             queue=known.queue,
             max_answer_bytes=known.max_answer_bytes,
-            spool_bytes=known.spool_bytes,
+            spools=Spools(known.spool_bytes),
         )
 
     def __enter__(self) -> Self:

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
         default=None, description="the sources.toml in use; else HOME/sources.toml, else the built-in"
     )
     readers: int = Field(
-        default=2, ge=1, le=64, description="processes that read data, for each server process"
+        default=3, ge=1, le=64, description="processes that read data, for each server process"
     )
     queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait for a reader")
     read_seconds: float = Field(default=60, gt=0, description="longest reading of one request")
@@ -36,10 +36,31 @@ class Settings(BaseSettings):
         default=2_000 * MEGABYTE, gt=0, description="most bytes of chunks inflated for one subset"
     )
     max_answer_bytes: int = Field(
-        default=2_000 * MEGABYTE, gt=0, description="largest subset as it is written, bytes"
+        default=2_000 * MEGABYTE,
+        gt=0,
+        description="largest subset that a reader writes whole before it is sent, bytes",
     )
     spool_bytes: int = Field(
         default=8_000 * MEGABYTE, gt=0, description="most bytes of finished subsets that wait to be sent"
+    )
+    chunk_cache_bytes: int = Field(
+        default=64 * MEGABYTE, ge=0, description="decoded chunks that are kept for repeats, bytes"
+    )
+    streams: int = Field(
+        default=8,
+        ge=0,
+        le=1_000,
+        description="large subsets that are sent while they are made; further ones are made first, on disk",
+    )
+    client_active: int = Field(default=2, ge=1, description="subsets of one client that are made at once")
+    client_waiting: int = Field(
+        default=15, ge=0, description="requests of one client that may wait for that; further ones get 429"
+    )
+    remote_readers: int = Field(
+        default=4, ge=1, le=64, description="processes that read remote data, apart from those for files"
+    )
+    write_seconds: float = Field(
+        default=30, gt=0, description="longest wait for a client that takes nothing of its answer"
     )
     fetch_seconds: float = Field(
         default=60, gt=0, description="longest fetch of one address, redirects included"

@@ -12,14 +12,20 @@ class Spool:
     """A finished answer in an anonymous temporary file: its length is known before its first byte is sent."""
 
     def __init__(self, fd: int, size: int, closed: Callable[[int], None] = lambda _: None) -> None:
-        self._fd, self._closed = fd, closed
+        self._fd, self._closed, self._taken = fd, closed, size
         self.size = size
+
+    def take_end(self, length: int) -> bytes:
+        """Return the last `length` bytes, which are no part of the answer from now on; fewer where it is shorter."""
+        length = min(length, self.size)
+        self.size -= length
+        return os.pread(self._fd, length, self.size)
 
     def pieces(self, chunk: int = 1 << 18) -> Iterator[bytes]:
         """Yield the bytes in pieces of `chunk`, then close."""
         try:
             for offset in range(0, self.size, chunk):
-                yield os.pread(self._fd, chunk, offset)
+                yield os.pread(self._fd, min(chunk, self.size - offset), offset)
         finally:
             self.close()
 
@@ -28,7 +34,7 @@ class Spool:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-            self._closed(self.size)
+            self._closed(self._taken)
 
     def __del__(self) -> None:
         """Give up a spool that nobody closed."""

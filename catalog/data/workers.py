@@ -28,6 +28,7 @@ from catalog.data.spools import Spool, Spools
 from catalog.data.strikes import STRIKE_SECONDS, Strikes
 from catalog.errors import CatalogError, DataUnreadable, TooBusy, WorkerCrashed, WorkerTimeout
 
+SPOOL_BYTES = 8_000_000_000
 _MAX_REPLY = 64_000_000
 _SPAWN_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
@@ -123,7 +124,8 @@ class Workers:
         memory: Address space that a job may use beyond its worker's start, bytes.
         queue: Calls that may wait for a worker.
         max_answer_bytes: Largest answer of `spool`, bytes.
-        spool_bytes: Most bytes of finished answers that are not yet closed; each worker's last one may exceed it.
+        spools: The finished answers that are not yet closed, and the space for them; each worker's last one may
+            exceed it.
         clock: Monotonic seconds, for the time that strikes last.
     """
 
@@ -135,11 +137,11 @@ class Workers:
         memory: int,
         queue: int,
         max_answer_bytes: int = 2_000_000_000,
-        spool_bytes: int = 8_000_000_000,
+        spools: Spools | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = (seconds, memory, max_answer_bytes)
-        self._spools = Spools(spool_bytes)
+        self._spools = spools or Spools(SPOOL_BYTES)
         self._size, self._queue = size, queue
         self._turn = threading.Condition()
         self._at_work = self._waiting = 0

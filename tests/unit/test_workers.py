@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from catalog.data import nursery
+from catalog.data.spools import Spools
 from catalog.data.workers import Workers
 from catalog.errors import (
     BadRequest,
@@ -192,7 +193,7 @@ def test_a_spool_has_a_limit():
 
 
 def test_open_spools_share_a_budget():
-    with Workers(1, seconds=20, memory=MEMORY, queue=0, spool_bytes=2_500) as pool:
+    with Workers(1, seconds=20, memory=MEMORY, queue=0, spools=Spools(2_500)) as pool:
         first, second = pool.spool(count, 10, 100), pool.spool(count, 10, 100)
         with pytest.raises(TooBusy) as caught:
             pool.spool(count, 10, 100)
@@ -307,6 +308,7 @@ SCRIPT = """
 import sys, threading, time
 sys.path.insert(0, {folder!r})
 import test_workers as jobs
+from catalog.data.spools import Spools
 from catalog.data.workers import Workers
 pool = Workers(2, seconds=60, memory=500_000_000, queue=9)   # no `if __name__` guard: __main__ is never imported again
 print(pool.run(jobs.pid), pool._nursery._process.pid, "threading" in pool.run(jobs.names_of_main), flush=True)

@@ -1,0 +1,161 @@
+"""A subset on its way to whoever asked: its first bytes are made, the rest are made as they are read."""
+
+import itertools
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+
+import orjson
+
+from catalog.data.spools import Spool, Spools
+from catalog.errors import DataUnreadable
+
+HEAD_BYTES = 1 << 20
+PIECE_BYTES = 1 << 18
+_LENGTH = struct.Struct("!Q")
+_MOST_NOTES = 1 << 16
+
+
+class Answer:
+    """The bytes of one subset; closing it gives back what it holds.
+
+    Args:
+        pieces: The bytes, of any lengths; the first of them are made here, so that what is wrong is said before any
+            byte is sent.
+        size: How many bytes there will be; None where that is not known before.
+        media_type: Their media type.
+        filename: A name to save them under.
+        notes: What whoever asked must know of the answer.
+        closed: Called once, when the answer is given up.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is known of an answer, by name
+        self,
+        pieces: Iterable[bytes],
+        *,
+        size: int | None,
+        media_type: str,
+        filename: str,
+        notes: tuple[str, ...] = (),
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.media_type, self.filename, self.notes = media_type, filename, notes
+        self._closed = closed
+        self._rest: Iterator[bytes] = iter(pieces)
+        try:
+            self._head = list(_up_to(self._rest, HEAD_BYTES))
+            following = next(self._rest, None)
+        except BaseException:
+            self.close()
+            raise
+        self.whole = following is None
+        if following is not None:
+            self._rest = itertools.chain((following,), self._rest)
+        self.size = sum(map(len, self._head)) if self.whole else size
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes in pieces of 256 kB to a few times as much, then close."""
+        try:
+            yield from gathered(itertools.chain(self._head, self._rest))
+        finally:
+            self.close()
+
+    def spooled(self, spools: Spools) -> "Answer":
+        """Return the same answer with all its bytes in an anonymous file; memory is free of it. Raises TooBusy."""
+        spools.refuse_if_full()
+        with tempfile.TemporaryFile(prefix="bienmo-", buffering=0) as file:
+            size = 0
+            for piece in self.pieces():
+                file.write(piece)
+                size += len(piece)
+            spool = spools.take(os.dup(file.fileno()), size)
+        return of_spool(spool, media_type=self.media_type, filename=self.filename, notes=self.notes)
+
+    def then(self, closed: Callable[[], None]) -> "Answer":
+        """Return this answer, which calls `closed` too when it is given up."""
+        before = self._closed
+
+        def both() -> None:
+            before()
+            closed()
+
+        self._closed = both
+        return self
+
+    def close(self) -> None:
+        """Give up what the answer holds; twice does no harm."""
+        closed, self._closed = self._closed, lambda: None
+        closed()
+
+    def __del__(self) -> None:
+        """Give up an answer that nobody closed."""
+        self.close()
+
+
+def of_spool(
+    spool: Spool,
+    *,
+    media_type: str,
+    filename: str,
+    notes: tuple[str, ...] = (),
+    closed: Callable[[], None] = lambda: None,
+) -> Answer:
+    """Return a finished answer."""
+
+    def both() -> None:
+        spool.close()
+        closed()
+
+    return Answer(
+        spool.pieces(), size=spool.size, media_type=media_type, filename=filename, notes=notes, closed=both
+    )
+
+
+def written_end(notes: tuple[str, ...]) -> bytes:
+    """Return the notes as a worker appends them to the bytes of an answer: JSON, and its length in 8 bytes."""
+    said = orjson.dumps(notes)
+    return said + _LENGTH.pack(len(said))
+
+
+def read_end(spool: Spool) -> tuple[str, ...]:
+    """Take the notes off the end of what a worker wrote. Raises DataUnreadable where it wrote none."""
+    end = spool.take_end(_LENGTH.size)
+    length = _LENGTH.unpack(end)[0] if len(end) == _LENGTH.size else 0
+    try:
+        found = orjson.loads(spool.take_end(length)) if 0 < length <= _MOST_NOTES else None
+    except orjson.JSONDecodeError as error:
+        raise DataUnreadable("a reader did not end its answer as it should") from error
+    if not isinstance(found, list) or not all(isinstance(note, str) for note in found):
+        raise DataUnreadable("a reader did not end its answer as it should")
+    return tuple(found)
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes with small pieces put together, up to `PIECE_BYTES`, and large ones in parts."""
+    small: list[bytes] = []
+    held = 0
+    for piece in pieces:
+        if len(piece) < PIECE_BYTES:
+            small.append(piece)
+            held += len(piece)
+            if held < PIECE_BYTES:
+                continue
+            piece = b"".join(small)  # noqa: PLW2901
+            small, held = [], 0
+        elif small:
+            yield b"".join(small)
+            small, held = [], 0
+        view = memoryview(piece)
+        for start in range(0, len(view), HEAD_BYTES):
+            yield bytes(view[start : start + HEAD_BYTES]) if len(view) > HEAD_BYTES else piece
+    if small:
+        yield b"".join(small)
+
+
+def _up_to(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The first pieces, until they have `size` bytes."""
+    held = 0
+    while held < size and (piece := next(pieces, None)) is not None:
+        held += len(piece)
+        yield piece

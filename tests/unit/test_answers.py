@@ -1,0 +1,83 @@
+"""Answers: the same bytes whatever the pieces, closed once, wrong before the first byte."""
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.answers import HEAD_BYTES, PIECE_BYTES, Answer, gathered, of_spool, read_end, written_end
+from catalog.data.spools import Spools
+from catalog.errors import DataUnreadable, NotSubsettable, TooBusy
+
+SIZES = st.lists(
+    st.sampled_from([0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, HEAD_BYTES + 1, 3 << 20]), max_size=6
+)
+
+
+def made(sizes):
+    return [os.urandom(size) for size in sizes]
+
+
+@given(SIZES)
+def test_gathering_loses_nothing_and_makes_no_small_piece_but_between_large_ones(sizes):
+    pieces = made(sizes)
+    got = list(gathered(pieces))
+    assert b"".join(got) == b"".join(pieces)
+    assert all(len(piece) <= max(HEAD_BYTES, 2 * PIECE_BYTES) for piece in got)
+    assert len(got) <= len(pieces) + sum(sizes) // HEAD_BYTES
+
+
+@given(SIZES)
+def test_an_answer_is_its_pieces_straight_or_from_a_file(sizes):
+    pieces, closed = made(sizes), []
+    whole = b"".join(pieces)
+    straight = Answer(pieces, size=None, media_type="x/y", filename="a", closed=lambda: closed.append(1))
+    assert straight.size in {None, len(whole)}
+    assert b"".join(straight.pieces()) == whole
+    straight.close()
+    spools = Spools(1 << 30)
+    filed = Answer(pieces, size=None, media_type="x/y", filename="a", notes=("n",)).spooled(spools)
+    assert (filed.size, filed.notes) == (len(whole), ("n",))
+    assert b"".join(filed.pieces()) == whole
+    assert closed == [1]
+    assert spools._bytes == 0
+
+
+def test_what_is_wrong_at_first_is_said_before_any_byte():
+    closed = []
+
+    def broken():
+        yield b"a"
+        raise NotSubsettable("no")
+
+    with pytest.raises(NotSubsettable):
+        Answer(broken(), size=None, media_type="x/y", filename="a", closed=lambda: closed.append(1))
+    assert closed == [1]
+
+
+def test_no_file_is_begun_where_there_is_no_space_for_one():
+    spools = Spools(0)
+    with pytest.raises(TooBusy):
+        Answer([b"a"], size=None, media_type="x/y", filename="a").spooled(spools)
+
+
+def spooled(data):
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return Spools(1 << 30).take(os.dup(file.fileno()), len(data))
+
+
+def test_the_notes_of_a_worker_are_taken_off_the_end():
+    spool = spooled(b"bytes" + written_end(("all cells masked", "biển")))
+    assert read_end(spool) == ("all cells masked", "biển")
+    answer = of_spool(spool, media_type="x/y", filename="a")
+    assert (answer.size, b"".join(answer.pieces())) == (5, b"bytes")
+
+
+@given(st.binary(max_size=40))
+def test_an_end_that_is_none_is_an_error(data):
+    with pytest.raises(DataUnreadable):
+        read_end(spooled(data))
