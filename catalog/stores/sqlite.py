@@ -4,6 +4,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from catalog.stores._database import WAL_RESET_FIXED, Database, limited
 
 FILE = "catalog.sqlite"
 SEARCH_SECONDS = 0.5
+_MOST_READ = 256  # records whose text is not read again while it is the same
 _DOCUMENT = ("media_type", "url", "source", "native_id", "name", "page", "fetched_at")
 
 
@@ -50,6 +52,7 @@ class SqliteStore:
         self._database = Database(home / FILE)
         self._lock = threading.Lock()
         self._facets = _index.NO_FACETS
+        self._read = lru_cache(_MOST_READ)(Record.model_validate_json)
         with self._database.write() as connection:
             _reindex(connection)
 
@@ -71,7 +74,7 @@ class SqliteStore:
         text, since, _, _ = self._versions(record_id, 1)[0]
         if text is None:
             raise _rules.withdrawn(record_id, since)
-        return Record.model_validate_json(text)
+        return self._read(text)
 
     def _versions(self, record_id: str, limit: int) -> list[Any]:
         """The newest versions of a record as rows (json, from, to, run), newest first. Raises NotFound."""
