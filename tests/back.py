@@ -1,9 +1,12 @@
 """Reading back what a format wrote, each with a reader of other people where there is one."""
 
+import csv
 import io
 import json
 
 import geopandas
+import numpy as np
+import scipy.io
 
 
 def geojson(content, _folder):
@@ -16,8 +19,37 @@ def geojson(content, _folder):
     return found | {"lon": frame.geometry.x.to_numpy(), "lat": frame.geometry.y.to_numpy()}
 
 
-ROWS = {"geojson": geojson}
+def odv(content, _folder):
+    """The columns by their name without units, in the order of CSV: here the samples of a station are together."""
+    lines = [line for line in content.decode().splitlines() if not line.startswith("//")]
+    header, *rows = csv.reader(lines, delimiter="\t")
+    assert header[:4] == ["Cruise", "Station", "Type", "yyyy-mm-ddThh:mm:ss.sss"]
+    columns = dict(zip((label.split(" [")[0] for label in header), zip(*rows, strict=True), strict=True))
+    began = np.array(columns.pop("yyyy-mm-ddThh:mm:ss.sss"))
+    stations = np.array(columns["Station"])
+    samples = int((stations == stations[0]).sum())
+    order = [
+        place
+        for time in dict.fromkeys(began)
+        for place in np.flatnonzero(began == time).reshape(-1, samples).T.ravel()
+    ]
+    times = np.array(columns.pop("time_ISO8601", began))[order]
+    found = {name: [cells[place] or "nan" for place in order] for name, cells in columns.items()}
+    stamps = tuple(text.removesuffix(".000") + "Z" for text in times)
+    return found | dict.fromkeys(("time", "TIME", "T"), stamps)
+
+
+def mat(content, _folder):
+    """The variables, C order."""
+    data = scipy.io.loadmat(io.BytesIO(content), struct_as_record=False)["data"][0, 0]
+    return {name: getattr(data, name).T for name in data._fieldnames if name != "attributes"}
+
+
+ROWS = {"geojson": geojson, "odv.txt": odv}
 """Formats of rows in the order of CSV: suffix → columns by name, times as canonical instants."""
+
+ARRAYS = {"mat": mat}
+"""Formats of arrays: suffix → variables by name, C order; a list is a row."""
 
 PICTURES = frozenset({"tif", "png"})
 """Formats of one field only; `test_pictures` has their laws."""

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from covjson_pydantic.coverage import Coverage
 
-from back import PICTURES, ROWS
+from back import ARRAYS, PICTURES, ROWS
 from catalog import formats
 from catalog.data import axes as ax
 from catalog.data import blocks, opening, subset, tables
@@ -153,12 +153,21 @@ def check_rows(read, dataset, content, tmp_path):
     check_times(dataset, list(got[ax.find(dataset).time]))
 
 
+def check_arrays(read, dataset, content, tmp_path):
+    got = read(content, tmp_path)
+    for name, values in truth(dataset).items():
+        np.testing.assert_array_equal(got[name].reshape(values.shape), values)
+        wanted = unpack(dataset[name].values, dataset[name].attrs).dtype
+        assert got[name].dtype == wanted.newbyteorder("=")
+
+
 CHECKS = {
     "nc": check_nc,
     "csv": check_csv,
     "parquet": check_parquet,
     "covjson": check_covjson,
     **{suffix: functools.partial(check_rows, read) for suffix, read in ROWS.items()},
+    **{suffix: functools.partial(check_arrays, read) for suffix, read in ARRAYS.items()},
 }
 
 
@@ -219,9 +228,9 @@ def numbers_of(suffix, content, dataset, tmp_path):
         return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
     if suffix == "parquet":
         return {name: pq.read_table(io.BytesIO(content))[name].to_numpy().astype(float) for name in names}
-    if suffix in ROWS:
-        got = ROWS[suffix](content, tmp_path)
-        return {name: np.asarray(got[name], float) for name in names}
+    if suffix in {*ROWS, *ARRAYS}:
+        got = {**ROWS, **ARRAYS}[suffix](content, tmp_path)
+        return {name: np.asarray(got[name], float).ravel() for name in names}
     ranges = json.loads(content)["ranges"]
     return {name: np.array(ranges[name]["values"], float) for name in names}
 
