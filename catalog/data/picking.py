@@ -271,7 +271,7 @@ def _strided(grid: Grid, cut: Cut, picks: dict[str, Any]) -> Picks:
                 + ", ".join(map(str, dataset.sizes)),
             )
         if step > 1 and dimensions:
-            _check_whole(dataset, axes, dimensions[0])
+            check_whole(dataset, axes, dimensions[0])
             if axis in {*_BARE, "depth"}:
                 _check_grid(grid, cut, axis, dimensions)
             if not bare or axis not in _BARE:
@@ -295,8 +295,8 @@ def _check_there(dataset: xr.Dataset, cut: Cut, axis: str, dimensions: Collectio
             )
 
 
-def _check_whole(dataset: xr.Dataset, axes: ax.Axes, dimension: str) -> None:
-    """Refuse a stride that would leave a mesh's links or a ragged array's counts pointing at other cells."""
+def check_whole(dataset: xr.Dataset, axes: ax.Axes, dimension: str) -> None:
+    """Refuse indices that would leave a mesh's links or a ragged array's counts pointing at other cells."""
     samples = sample_dimensions(dataset)
     rows = {
         str(d)
