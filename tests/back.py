@@ -1,11 +1,13 @@
 """Reading back what a format wrote, each with a reader of other people where there is one."""
 
 import csv
+import datetime as dt
 import io
 import json
 
 import geopandas
 import numpy as np
+import openpyxl
 import scipy.io
 
 
@@ -39,13 +41,26 @@ def odv(content, _folder):
     return found | dict.fromkeys(("time", "TIME", "T"), stamps)
 
 
+def xlsx(content, _folder):
+    """The columns of the sheet `data`."""
+    header, *rows = openpyxl.load_workbook(io.BytesIO(content))["data"].values
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+
+    def plain(cell):
+        if cell is None:
+            return np.nan
+        return cell.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(cell, dt.datetime) else cell
+
+    return {name: [plain(cell) for cell in cells] for name, cells in columns.items()}
+
+
 def mat(content, _folder):
     """The variables, C order."""
     data = scipy.io.loadmat(io.BytesIO(content), struct_as_record=False)["data"][0, 0]
     return {name: getattr(data, name).T for name in data._fieldnames if name != "attributes"}
 
 
-ROWS = {"geojson": geojson, "odv.txt": odv}
+ROWS = {"geojson": geojson, "odv.txt": odv, "xlsx": xlsx}
 """Formats of rows in the order of CSV: suffix → columns by name, times as canonical instants."""
 
 ARRAYS = {"mat": mat}
