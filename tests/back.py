@@ -8,6 +8,7 @@ import json
 import geopandas
 import numpy as np
 import openpyxl
+import pandas as pd
 import scipy.io
 
 
@@ -18,6 +19,16 @@ def geojson(content, _folder):
     found = {name: frame[name].to_numpy() for name in frame.columns.drop("geometry")}
     texts = [name for name, value in features[0]["properties"].items() if isinstance(value, str)]
     found |= {name: [feature["properties"][name] for feature in features] for name in texts}
+    return found | {"lon": frame.geometry.x.to_numpy(), "lat": frame.geometry.y.to_numpy()}
+
+
+def geoparquet(content, folder):
+    """The columns, and the positions as lon and lat."""
+    (folder / "back.parquet").write_bytes(content)
+    frame = geopandas.read_parquet(folder / "back.parquet")
+    found = {name: frame[name].to_numpy() for name in frame.columns.drop("geometry")}
+    stamps = [name for name in found if isinstance(frame[name].dtype, pd.DatetimeTZDtype)]
+    found |= {name: frame[name].dt.strftime("%Y-%m-%dT%H:%M:%SZ") for name in stamps}
     return found | {"lon": frame.geometry.x.to_numpy(), "lat": frame.geometry.y.to_numpy()}
 
 
@@ -43,7 +54,7 @@ def odv(content, _folder):
 
 def xlsx(content, _folder):
     """The columns of the sheet `data`."""
-    header, *rows = openpyxl.load_workbook(io.BytesIO(content))["data"].values
+    header, *rows = openpyxl.load_workbook(io.BytesIO(content))["data"].iter_rows(values_only=True)
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
 
     def plain(cell):
@@ -60,7 +71,7 @@ def mat(content, _folder):
     return {name: getattr(data, name).T for name in data._fieldnames if name != "attributes"}
 
 
-ROWS = {"geojson": geojson, "odv.txt": odv, "xlsx": xlsx}
+ROWS = {"geojson": geojson, "geoparquet": geoparquet, "odv.txt": odv, "xlsx": xlsx}
 """Formats of rows in the order of CSV: suffix → columns by name, times as canonical instants."""
 
 ARRAYS = {"mat": mat}
