@@ -1,12 +1,13 @@
 """A dataset as a long table: one row a cell, first its time, depth, latitude and longitude, then its variables.
 
-Variables that lack a dimension of the others repeat along it. A dimension without coordinate has a column of the
+Variables that lack a dimension of the others repeat along it; of a ragged array, what is said of a station, profile or
+trajectory repeats along its samples (CF conventions §9.3.3, §9.3.4). A dimension without coordinate has a column of the
 source's indices, counted from 0, named `<dimension>_index`. Numbers are unpacked as
 `catalog.data.packing` says.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
-from catalog.data.origin import origin, sample_dimensions
+from catalog.data.blocks import chunks_of, rectangles
+from catalog.data.origin import origin
 from catalog.data.packing import unpack
 from catalog.data.plain import words
+from catalog.data.ragged import Parent, parents
 from catalog.errors import DataUnreadable, NotSubsettable
 
 _BLOCK_ROWS = 1 << 18
 _LOADED_VALUES = 1 << 24
 _MOST_SPREAD = 4
+_IDS = frozenset({"timeseries_id", "profile_id", "trajectory_id"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,46 @@ class Coordinate:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Consecutive rows that are a rectangle.
+
+    Args:
+        place: Where it lies along each dimension of the rows.
+        linked: For each dimension of instances that of its samples, and the instance of each sample in the part.
+        raw: The variables' raw values in memory, over dimensions of the rows in their order.
+    """
+
+    place: Mapping[str, slice]
+    linked: Mapping[str, tuple[str, npt.NDArray[np.intp]]]
+    raw: Mapping[str, xr.Variable]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many places it has along each dimension of the rows."""
+        return tuple(place.stop - place.start for place in self.place.values())
+
+    def picked(self, values: npt.NDArray[Any], dimensions: Sequence[str]) -> npt.NDArray[Any]:
+        """Return what whole values over dimensions of the rows or of instances are here, so that they broadcast."""
+        for axis, name in enumerate(dimensions):
+            index = self.linked[name][1] if name in self.linked else self.place[name]
+            values = values[(slice(None),) * axis + (index,)]
+        return self.spread(
+            values, [self.linked[name][0] if name in self.linked else name for name in dimensions]
+        )
+
+    def spread(self, values: npt.NDArray[Any], dimensions: Sequence[Any]) -> npt.NDArray[Any]:
+        """Return an array of the part over some dimensions of the rows, so that it broadcasts to `shape`.
+
+        Its last dimensions, beyond those, are kept.
+        """
+        rows = list(self.place)
+        order = sorted(range(len(dimensions)), key=lambda axis: rows.index(dimensions[axis]))
+        values = values.transpose(*order, *range(len(dimensions), values.ndim))
+        sizes = [n if d in dimensions else 1 for d, n in zip(self.place, self.shape, strict=True)]
+        return values.reshape(*sizes, *values.shape[len(dimensions) :])
+
+
+@dataclass(frozen=True)
 class Block:
     """Consecutive rows: for each coordinate the places in its values, for each variable its values (NaN: none)."""
 
@@ -51,51 +95,110 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of a dataset; `sizes` are the dimensions of its rows, slowest first."""
+    """The columns of a dataset; `sizes` are the dimensions of its rows, slowest first.
+
+    `links` are the instances that rows lead to: coordinates and variables may lie on their dimensions.
+    """
 
     sizes: Mapping[str, int]
     coordinates: tuple[Coordinate, ...]
     variables: Mapping[str, xr.Variable]
     attributes: Mapping[str, Any]
+    links: Mapping[str, Parent] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the rows in blocks; memory is bounded by a few slabs of the slowest dimension."""
-        slowest, *rest = self.sizes or {"": 1}
-        row = int(np.prod([self.sizes[d] for d in rest], dtype=np.int64))
-        steady = {n: _loaded(v, self.sizes) for n, v in self.variables.items() if slowest not in v.dims}
-        for start, stop in self._slabs(slowest, row):
-            shape = (stop - start, *(self.sizes[d] for d in rest))
-            loaded = {
-                name: steady[name]
-                if name in steady
-                else _loaded(v.isel({slowest: slice(start, stop)}), self.sizes)
-                for name, v in self.variables.items()
-            }
-            for first in range(0, row * (stop - start), _BLOCK_ROWS):
-                flat = np.arange(first, min(first + _BLOCK_ROWS, row * (stop - start)))
-                index = dict(zip((slowest, *rest), np.unravel_index(flat, shape), strict=True))
-                whole = {**index, slowest: index[slowest] + start}
-                yield Block(
-                    places={c.name: _places(c, whole, self.sizes) for c in self.coordinates},
-                    data={
-                        name: unpack(raw.values[tuple(index[str(d)] for d in raw.dims)], raw.attrs)
-                        if raw.dims
-                        else np.repeat(unpack(raw.values[None], raw.attrs), flat.size)
-                        for name, raw in loaded.items()
-                    },
-                )
+        """Yield the rows in blocks; memory is bounded as for `parts`."""
+        extents = {**self.sizes, **{name: parent.size for name, parent in self.links.items()}}
+        for part in self.parts(_BLOCK_ROWS):
+            yield Block(
+                places={c.name: _places(c, part, extents) for c in self.coordinates},
+                data={
+                    name: np.broadcast_to(
+                        part.spread(unpack(variable.values, variable.attrs), variable.dims), part.shape
+                    ).reshape(-1)
+                    for name, variable in part.raw.items()
+                },
+            )
 
-    def _slabs(self, slowest: str, row: int) -> Iterator[tuple[int, int]]:
-        """Ranges of the slowest dimension: whole chunks of it where a few of them fit into memory."""
-        size = self.sizes.get(slowest, 1)
-        step = max(1, _LOADED_VALUES // max(1, row * len(self.variables)))
-        for variable in self.variables.values():
-            chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
-            if chunks and len(chunks) == variable.ndim and slowest in variable.dims:
-                chunk = int(chunks[variable.dims.index(slowest)])
-                step = step // chunk * chunk or step
-        for start in range(0, size, step):
-            yield start, min(start + step, size)
+    def parts(self, rows: int) -> Iterator[Part]:
+        """Yield the rows in rectangles of at most `rows`.
+
+        Larger ones are read at a time, of 16 million values or a few more where they then are whole chunks.
+        """
+        most = max(1, _LOADED_VALUES // max(1, len(self.variables)))
+        kept: dict[str, _Loaded] = {}
+        for slab in rectangles(tuple(self.sizes.values()), most, self._chunks()):
+            start = dict(zip(self.sizes, slab, strict=True))
+            start |= {name: _range(found) for name, (_, found) in self._linked(start).items()}
+            for name, variable in self.variables.items():
+                wanted = {str(d): start[str(d)] for d in variable.dims}
+                if name not in kept or kept[name].place != wanted:
+                    kept[name] = _Loaded.of(variable, wanted, self.sizes)
+            begins = tuple(side.start for side in slab)
+            lengths = tuple(side.stop - side.start for side in slab)
+            for sides in rectangles(lengths, rows, start=begins):
+                place = dict(zip(self.sizes, sides, strict=True))
+                linked = self._linked(place)
+                yield Part(place, linked, {n: loaded.within(place, linked) for n, loaded in kept.items()})
+
+    def _linked(self, place: Mapping[str, slice]) -> dict[str, tuple[str, npt.NDArray[np.intp]]]:
+        """For each dimension of instances that of the rows, and the instance of each of these rows."""
+        found: dict[str, tuple[str, npt.NDArray[np.intp]]] = {}
+        for name, parent in self.links.items():
+            if parent.dimension in found:
+                row, through = found[parent.dimension]
+                found[name] = row, parent.of[through]
+            else:
+                found[name] = parent.dimension, parent.of[place[parent.dimension]]
+        return found
+
+    def _chunks(self) -> tuple[int, ...]:
+        """Along each dimension of the rows, the longest chunk of the variables."""
+        known = [
+            dict(zip(map(str, variable.dims), chunks, strict=True))
+            for variable in self.variables.values()
+            if (chunks := chunks_of(variable))
+        ]
+        return tuple(max((sizes.get(d, 1) for sizes in known), default=1) for d in self.sizes)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A part of a variable in memory: where it lies along each of its dimensions; texts are str."""
+
+    place: Mapping[str, slice]
+    variable: xr.Variable
+
+    @classmethod
+    def of(cls, variable: xr.Variable, place: Mapping[str, slice], sizes: Mapping[str, int]) -> "_Loaded":
+        sides = tuple(place.values())
+        whole = sides == tuple(slice(0, size) for size in variable.shape)
+        values = np.asarray((variable if whole else variable[sides]).values)
+        if values.dtype.kind in "OSUT":
+            flat = [words("" if item is None else item) for item in values.ravel()]
+            values = np.array(flat, object).reshape(values.shape)
+        order = [d for d in sizes if d in variable.dims]
+        found = xr.Variable(variable.dims, values, variable.attrs)
+        return cls(place, found.transpose(*order) if len(order) == variable.ndim else found)
+
+    def within(
+        self, place: Mapping[str, slice], linked: Mapping[str, tuple[str, npt.NDArray[np.intp]]]
+    ) -> xr.Variable:
+        values, dimensions = self.variable.values, []
+        for axis, name in enumerate(map(str, self.variable.dims)):
+            first = self.place[name].start
+            row, index = linked.get(name, (name, None))
+            side = (
+                slice(place[name].start - first, place[name].stop - first) if index is None else index - first
+            )
+            values = values[(slice(None),) * axis + (side,)]
+            dimensions.append(row)
+        return xr.Variable(dimensions, values, self.variable.attrs, fastpath=True)
+
+
+def _range(indices: npt.NDArray[np.intp]) -> slice:
+    """The shortest slice with all of these indices."""
+    return slice(int(indices.min()), int(indices.max()) + 1)
 
 
 def lay_out(dataset: xr.Dataset) -> Table:
@@ -106,11 +209,17 @@ def lay_out(dataset: xr.Dataset) -> Table:
     """
     known = origin(dataset)
     axes = known.axes
-    names = [n for n in known.wanted if dataset[n].dtype.kind in "iufbOSUT" and n not in _axis_names(axes)]
-    variables = {name: dataset[name].variable for name in names if dataset[name].dims != (name,)}
-    shown = variables or {n: dataset[n].variable for n in known.wanted or _axis_names(axes)}
-    _check_rows(dataset, shown)
+    names = [
+        n
+        for n in known.wanted
+        if dataset.variables[n].dtype.kind in "iufbOSUT" and n not in _axis_names(axes)
+    ]
+    variables = {name: dataset.variables[name] for name in names if dataset.variables[name].dims != (name,)}
+    shown = variables or {n: dataset.variables[n] for n in known.wanted or _axis_names(axes)}
+    _check_rows(shown)
     sizes = _sizes(dataset, axes, shown)
+    links = _linked(parents(dataset), sizes)
+    sizes = {d: n for d, n in sizes.items() if d not in links}
     rows = int(np.prod(list(sizes.values()), dtype=object))
     largest = max((variable.size for variable in shown.values()), default=1)
     if rows > _MOST_SPREAD * max(1, largest):
@@ -120,7 +229,8 @@ def lay_out(dataset: xr.Dataset) -> Table:
             details={"dimensions": {name: list(map(str, v.dims)) for name, v in variables.items()}},
         )
     coordinates = tuple(
-        _coordinate(dataset, axes, name) for name in _coordinate_names(dataset, axes, sizes, variables)
+        _coordinate(dataset, axes, name)
+        for name in _coordinate_names(dataset, axes, {*sizes, *links}, variables)
     )
     covered = {d for coordinate in coordinates for d in coordinate.dimensions}
     taken = {*variables, *(coordinate.name for coordinate in coordinates)}
@@ -129,7 +239,16 @@ def lay_out(dataset: xr.Dataset) -> Table:
         for d, n in sizes.items()
         if d not in covered
     )
-    return Table(sizes, (*counted, *coordinates), variables, dataset.attrs)
+    return Table(sizes, (*counted, *coordinates), variables, dataset.attrs, links)
+
+
+def _linked(links: Mapping[str, Parent], there: Collection[str]) -> dict[str, Parent]:
+    """The instances that the rows' samples lead to, each after the dimension that leads to it."""
+    known, found = set(there), dict[str, Parent]()
+    while more := {n: p for n, p in links.items() if p.dimension in known and n not in found}:
+        found |= more
+        known |= set(more)
+    return found
 
 
 def _index_name(dimension: str, taken: Collection[str]) -> str:
@@ -140,20 +259,14 @@ def _index_name(dimension: str, taken: Collection[str]) -> str:
     return name
 
 
-def _check_rows(dataset: xr.Dataset, shown: Mapping[str, xr.Variable]) -> None:
-    """Refuse what has no rows, and what has rows that only counts elsewhere can place."""
+def _check_rows(shown: Mapping[str, xr.Variable]) -> None:
+    """Refuse what has no rows."""
     empty = [name for name, variable in shown.items() if not variable.size]
     if empty:
         full = [name for name in shown if name not in empty]
         raise NotSubsettable(
             f"a table of {', '.join(empty)[:300]} has no row: a dimension has no cell",
             hint=f"ask for others: variables={','.join(full)}"[:2_000] if full else "ask for NetCDF",
-        )
-    samples = sample_dimensions(dataset)
-    if any(samples & set(map(str, variable.dims)) for variable in shown.values()):
-        raise NotSubsettable(
-            "the data are a ragged array (CF §9.3), which does not fit in one table yet",
-            hint="ask for NetCDF",
         )
 
 
@@ -164,27 +277,35 @@ def _axis_names(axes: Axes) -> list[str]:
 def _sizes(dataset: xr.Dataset, axes: Axes, variables: Mapping[str, xr.Variable]) -> dict[str, int]:
     """The dimensions of the rows: those of time, depth, latitude, longitude, others before them in their order."""
     there = dict.fromkeys(str(d) for variable in variables.values() for d in variable.dims)
-    placed = dict.fromkeys(str(d) for name in _axis_names(axes) for d in dataset[name].dims if d in there)
+    placed = dict.fromkeys(
+        str(d) for name in _axis_names(axes) for d in dataset.variables[name].dims if d in there
+    )
     order = [*(d for d in there if d not in placed), *placed]
     return {d: int(dataset.sizes[d]) for d in order}
 
 
 def _coordinate_names(
-    dataset: xr.Dataset, axes: Axes, sizes: Mapping[str, int], variables: Mapping[str, xr.Variable]
+    dataset: xr.Dataset, axes: Axes, dimensions: Collection[str], variables: Mapping[str, xr.Variable]
 ) -> list[str]:
-    """The axes, then other coordinates along the rows; no bounds, mappings or topologies."""
+    """The axes, then other coordinates along the rows and ids of instances; no bounds, mappings or topologies."""
     said = " ".join(str(v.attrs.get("coordinates", "")) for v in variables.values()).split()
     first = _axis_names(axes)
     others = [
         str(name)
         for name, variable in dataset.variables.items()
-        if name in axes.coordinates and name not in first and (variable.dims == (name,) or name in said)
+        if name in axes.coordinates
+        and name not in first
+        and (variable.dims == (name,) or name in said or variable.attrs.get("cf_role") in _IDS)
     ]
-    return [n for n in (*first, *others) if n not in variables and set(dataset[n].dims) <= set(sizes)]
+    return [
+        n
+        for n in (*first, *others)
+        if n not in variables and set(dataset.variables[n].dims) <= set(dimensions)
+    ]
 
 
 def _coordinate(dataset: xr.Dataset, axes: Axes, name: str) -> Coordinate:
-    variable = dataset[name].variable
+    variable = dataset.variables[name]
     dimensions = tuple(map(str, variable.dims))
     raw = np.asarray(variable.values).ravel()
     if raw.dtype.kind in "OSUT":
@@ -202,20 +323,10 @@ def _coordinate(dataset: xr.Dataset, axes: Axes, name: str) -> Coordinate:
         return Coordinate(name, dimensions, numbers, variable.attrs)
 
 
-def _loaded(variable: xr.Variable, sizes: Mapping[str, int]) -> xr.Variable:
-    values = np.asarray(variable.values)
-    if values.dtype.kind in "OSUT":
-        flat = [words("" if item is None else item) for item in values.ravel()]
-        values = np.array(flat, object).reshape(values.shape)
-    order = [d for d in sizes if d in variable.dims]
-    return xr.Variable(variable.dims, values, variable.attrs).transpose(*order)
-
-
-def _places(
-    coordinate: Coordinate, index: Mapping[str, npt.NDArray[np.intp]], sizes: Mapping[str, int]
-) -> npt.NDArray[np.intp]:
-    rows = next(iter(index.values())).size
-    found = np.zeros(rows, np.intp)
+def _places(coordinate: Coordinate, part: Part, extents: Mapping[str, int]) -> npt.NDArray[np.intp]:
+    """The places in a coordinate's flat values, one a row."""
+    found = np.zeros((1,) * len(part.place), np.intp)
     for dimension in coordinate.dimensions:
-        found = found * sizes[dimension] + index[dimension]
-    return found
+        here = part.picked(np.arange(extents[dimension]), (dimension,))
+        found = found * extents[dimension] + here
+    return np.broadcast_to(found, part.shape).reshape(-1)

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from covjson_pydantic.coverage import Coverage
 
+import streamed
 from back import ARRAYS, PICTURES, ROWS
 from catalog import formats
 from catalog.data import axes as ax
@@ -161,13 +162,21 @@ def check_arrays(read, dataset, content, tmp_path):
         assert got[name].dtype == wanted.newbyteorder("=")
 
 
+def check_raw(read, dataset, content, tmp_path):
+    got = read(content, tmp_path)
+    assert set(got) == set(dataset.variables)
+    for name, variable in dataset.variables.items():
+        np.testing.assert_array_equal(got[name], variable.values)
+
+
 CHECKS = {
     "nc": check_nc,
     "csv": check_csv,
     "parquet": check_parquet,
     "covjson": check_covjson,
-    **{suffix: functools.partial(check_rows, read) for suffix, read in ROWS.items()},
+    **{suffix: functools.partial(check_rows, read) for suffix, read in {**ROWS, **streamed.ROWS}.items()},
     **{suffix: functools.partial(check_arrays, read) for suffix, read in ARRAYS.items()},
+    **{suffix: functools.partial(check_raw, read) for suffix, read in streamed.RAW.items()},
 }
 
 
@@ -228,8 +237,11 @@ def numbers_of(suffix, content, dataset, tmp_path):
         return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
     if suffix == "parquet":
         return {name: pq.read_table(io.BytesIO(content))[name].to_numpy().astype(float) for name in names}
-    if suffix in {*ROWS, *ARRAYS}:
-        got = {**ROWS, **ARRAYS}[suffix](content, tmp_path)
+    if suffix in streamed.RAW:
+        got = streamed.RAW[suffix](content, tmp_path)
+        return {name: np.asarray(unpack(got[name], dataset[name].attrs), float).ravel() for name in names}
+    if suffix in (others := {**ROWS, **streamed.ROWS, **ARRAYS}):
+        got = others[suffix](content, tmp_path)
         return {name: np.asarray(got[name], float).ravel() for name in names}
     ranges = json.loads(content)["ranges"]
     return {name: np.array(ranges[name]["values"], float) for name in names}
