@@ -1,6 +1,6 @@
 """Which indices along each dimension a cut asks for, and which cells between them stay."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from catalog.data import axes as ax
-from catalog.data.clock import NEVER, position
-from catalog.data.coverage import cover, spacing
+from catalog.data.centres import Centres, depth_factor, in_box, in_depth, in_time, line, near, outside
+from catalog.data.completing import completed
 from catalog.data.cuts import Cut
 from catalog.data.grids import Grid
-from catalog.data.lines import CIRCLE, Line, slack_of, spelled
-from catalog.data.origin import sample_dimensions
-from catalog.errors import BadRequest, DataUnreadable, NotSubsettable, OutsideDomain
-from catalog.record import BBox
+from catalog.data.positions import pair_of
+from catalog.data.striding import check_whole, strided
+from catalog.errors import NotSubsettable
+
+__all__ = ["Keeps", "Picked", "Picks", "check_whole", "depth_factor", "line", "outside", "pick"]
 
 Picks = Mapping[str, npt.NDArray[np.intp]]
 """Indices by dimension, in the order of the result; a dimension that is not named is whole."""
@@ -26,7 +26,7 @@ Keeps = tuple[tuple[tuple[str, ...], npt.NDArray[np.bool_]], ...]
 
 _Floats = npt.NDArray[np.float64]
 _Indices = npt.NDArray[np.intp]
-_BARE = ("longitude", "latitude", "time")  # the axes of a stride that names none
+_PASSES = 2  # the window of one mask may shrink that of another, once
 
 
 @dataclass(frozen=True)
@@ -49,80 +49,161 @@ class Picked:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Condition:
-    """The indices of centres along a dimension that are asked for; `order` sorts them, `nearest` says what is near."""
-
-    name: str
-    label: str
-    inside: _Indices
-    order: _Floats | None = None
-
-
-def pick(grid: Grid, cut: Cut) -> Picked:
+def pick(grid: Grid, cut: Cut, fixed: Picks | None = None) -> Picked:
     """Return what a cut asks for; only coordinates are read, and those once.
+
+    Args:
+        grid: The data.
+        cut: What is asked.
+        fixed: Indices along dimensions that were given by number; what follows from them (edges of an axis, samples of
+            a ragged array, links of a mesh) is picked with them.
 
     Raises:
         OutsideDomain: Nothing lies inside; `details["domain"]` says where the data are.
         NotSubsettable: The data have no such axis, or one that cannot be cut by.
         BadRequest: A stride names no axis.
     """
-    by_dimension: dict[str, list[_Condition]] = {}
-    for condition in _conditions(grid, cut):
-        dimensions = grid.dataset.variables[condition.name].dims
-        if not condition.inside.size:
-            said = f"no centre of the data lies in the {condition.label} asked for"
-            raise outside(grid, said + _near(grid, condition, cut))
-        _check_grid(grid, cut, condition.label, dimensions)
-        for dimension in dimensions:
-            by_dimension.setdefault(str(dimension), []).append(condition)
-    picks = {d: indices for d, cs in by_dimension.items() if (indices := _indices(grid, d, cs)) is not None}
-    return Picked(_strided(grid, cut, picks) if cut.stride else picks)
+    found = _asked(grid, cut)
+    lines: dict[str, list[Centres]] = {}
+    for centres in found:
+        if len(centres.dimensions) == 1:
+            lines.setdefault(centres.dimensions[0], []).append(centres)
+    picks: dict[str, _Indices] = {}
+    for dimension, several in lines.items():
+        picks[dimension] = _common(grid, several)
+    regions = [centres for centres in found if len(centres.dimensions) > 1]
+    if regions:
+        picks = _windows(grid, regions, picks)
+    whole = [d for d, indices in picks.items() if _is_whole(indices, grid.dataset.sizes[d])]
+    picks = {d: indices for d, indices in picks.items() if d not in whole}
+    if cut.stride:
+        picks = strided(grid, cut, picks, check_grid)
+    if fixed:
+        picks |= fixed
+    made = completed(grid, picks)
+    keeps = tuple(_keeps(grid, regions, made.indices)) if regions else ()
+    return Picked(made.indices, keeps, made.replaced, tuple(made.dropped), tuple(made.notes))
 
 
-def _conditions(grid: Grid, cut: Cut) -> Iterator[_Condition]:
-    asked = (
-        ((grid.axes.longitude, grid.axes.latitude), "longitude", cut.bbox),
-        ((grid.axes.time,), "time", cut.time),
-        ((grid.axes.vertical,), "depth", cut.depth),
-    )
-    for names, label, there in asked:
-        if there is None:
-            continue
-        for name in names:
-            if name and grid.axes.geometry not in {"curvilinear", "mesh"}:
-                _check_line(grid, name, label)
+def _asked(grid: Grid, cut: Cut) -> list[Centres]:
+    """The centres that each part of a cut asks for; refused where there are none."""
+    names = cut.variables or grid.keep("data", lambda: grid.axes.data_variables(grid.dataset))
+    found: list[Centres] = []
     if cut.bbox:
-        yield from _in_box(grid, cut.bbox)
+        boxed = list(in_box(grid, cut.bbox, names))
+        for centres in boxed:
+            if centres.empty:
+                first, last = (cut.bbox.west, cut.bbox.east)
+                if centres.label == "latitude":
+                    first, last = cut.bbox.south, cut.bbox.north
+                raise outside(grid, _nothing(centres, boxed) + near(grid, centres, first, last))
+        _check_located(grid, names, {d for centres in boxed for d in centres.dimensions})
+        found += boxed
     if cut.time:
-        yield _in_time(grid, cut.time)
+        found.append(in_time(grid, cut.time))
+        if found[-1].empty:
+            raise outside(grid, _nothing(found[-1], ()))
+        check_grid(grid, cut, "time", found[-1].dimensions)
     if cut.depth:
-        yield _in_depth(grid, cut.depth)
+        found.append(in_depth(grid, cut.depth))
+        if found[-1].empty:
+            raise outside(grid, _nothing(found[-1], ()) + near(grid, found[-1], *cut.depth))
+        check_grid(grid, cut, "depth", found[-1].dimensions)
+    return found
 
 
-def _check_line(grid: Grid, name: str, label: str) -> None:
-    if grid.dataset.variables[name].ndim > 1 or grid.keep("samples", lambda: sample_dimensions(grid.dataset)):
-        raise NotSubsettable(
-            f"the data cannot be cut by {label}: they are ragged, or it has several dimensions",
-            hint=f"ask without {label}",
-        )
+def _nothing(centres: Centres, others: Sequence[Centres]) -> str:
+    """Say that nothing is inside; of one grid of several, which it is."""
+    said = f"no centre of the data lies in the {centres.label} asked for"
+    if any(not other.empty and other.label == centres.label for other in others):
+        said = f"no centre of the grid of {' and '.join(centres.names)} lies in the {centres.label} asked for"
+    return said
 
 
-def _indices(grid: Grid, dimension: str, conditions: list[_Condition]) -> _Indices | None:
-    """The indices of one dimension that fulfil every condition; None for all of them."""
-    indices, order = conditions[0].inside, conditions[0].order
-    for condition in conditions[1:]:
-        both = np.isin(indices, condition.inside)
+def _common(grid: Grid, several: Sequence[Centres]) -> _Indices:
+    """The indices of one dimension that fulfil every condition, longitudes sorted."""
+    indices, order = several[0].inside, several[0].order
+    for centres in several[1:]:
+        both = np.isin(indices, centres.inside)
         indices, order = indices[both], None if order is None else order[both]
     if not indices.size:
-        raise outside(grid, "no position of the data fulfils every condition at once")
-    if order is not None:
-        indices = _sorted(indices, order)
-    size = grid.dataset.sizes[dimension]
-    return None if indices.size == size and bool((indices == np.arange(size)).all()) else indices
+        raise _none_at_once(grid)
+    return indices if order is None else _sorted(indices, order)
 
 
-def _check_grid(grid: Grid, cut: Cut, label: str, dimensions: Collection[Any]) -> None:
+def _none_at_once(grid: Grid) -> Exception:
+    return outside(grid, "no position of the data fulfils every condition at once")
+
+
+def _is_whole(indices: _Indices, size: int) -> bool:
+    return indices.size == size and bool((indices == np.arange(size)).all())
+
+
+def _windows(grid: Grid, regions: Sequence[Centres], picks: dict[str, _Indices]) -> dict[str, _Indices]:
+    """The smallest rectangle of indices that holds every cell inside.
+
+    Grids that share a dimension have one window there, around the cells of both; of box, time and depth the window is
+    what they have in common.
+    """
+    found = dict(picks)
+    for label in [centres.label for centres in regions] * _PASSES:
+        occupied: dict[str, npt.NDArray[np.bool_]] = {}
+        for centres in regions:
+            if centres.label != label:
+                continue
+            inside = _window(grid, centres, found)
+            for axis, dimension in enumerate(centres.dimensions):
+                others = tuple(other for other in range(inside.ndim) if other != axis)
+                there = np.asarray(inside.any(axis=others))
+                occupied[dimension] = there | occupied[dimension] if dimension in occupied else there
+        for dimension, there in occupied.items():
+            at = np.flatnonzero(there)
+            if not at.size:
+                raise _none_at_once(grid)
+            indices = found.get(dimension)
+            start, stop = int(at[0]), int(at[-1]) + 1
+            found[dimension] = np.arange(start, stop) if indices is None else indices[start:stop]
+    return found
+
+
+def _window(grid: Grid, centres: Centres, picks: Picks) -> npt.NDArray[np.bool_]:
+    """A mask in the coordinates of the picked window."""
+    if not any(dimension in picks for dimension in centres.dimensions):
+        return centres.inside
+    sizes = grid.dataset.sizes
+    at = [picks[d] if d in picks else np.arange(sizes[d]) for d in centres.dimensions]
+    found: npt.NDArray[np.bool_] = centres.inside[np.ix_(*at)]
+    return found
+
+
+def _keeps(grid: Grid, regions: Sequence[Centres], picks: Picks) -> Keeps:
+    """The masks of the picked window, one for each group of dimensions; those that leave nothing out are not there."""
+    by_dimensions: dict[tuple[str, ...], npt.NDArray[np.bool_]] = {}
+    for centres in regions:
+        inside = _window(grid, centres, picks)
+        known = by_dimensions.get(centres.dimensions)
+        by_dimensions[centres.dimensions] = inside if known is None else known & inside
+    if not all(mask.any() for mask in by_dimensions.values()):
+        raise _none_at_once(grid)
+    return tuple((dimensions, mask) for dimensions, mask in by_dimensions.items() if not mask.all())
+
+
+def _check_located(grid: Grid, names: Collection[str], cut: set[str]) -> None:
+    """Refuse a variable that lies on a grid of the data which its own positions do not tell."""
+    if len(grid.axes.positions) < 2:  # noqa: PLR2004
+        return
+    variables = grid.dataset.variables
+    others = grid.keep(("others", "longitude"), lambda: _other_dimensions(grid, "longitude"))
+    for name in names:
+        own = set(map(str, variables[name].dims)) if name in variables else set()
+        if own & others and not own & cut and pair_of(grid, name) is None:
+            raise NotSubsettable(
+                f"{name[:60]} lies on another grid than those that the data are cut by",
+                hint="ask for variables of one grid, with variables=",
+            )
+
+
+def check_grid(grid: Grid, cut: Cut, label: str, dimensions: Collection[Any]) -> None:
     """Refuse to cut one grid of several: every wanted variable lies on the axis, or on no axis of its role."""
     others = grid.keep(("others", label), lambda: _other_dimensions(grid, label)) - set(dimensions)
     if not others:
@@ -151,64 +232,6 @@ def _other_dimensions(grid: Grid, label: str) -> frozenset[Any]:
     return frozenset(name for name, v in lines.items() if "positive" in v.attrs or v.attrs.get("axis") == "Z")
 
 
-def _in_box(grid: Grid, box: BBox) -> Iterator[_Condition]:
-    x, y = grid.axes.longitude, grid.axes.latitude
-    if x is None or y is None:
-        raise NotSubsettable("the data have no longitude and latitude", hint="ask without bbox")
-    if grid.axes.geometry in {"curvilinear", "mesh"}:
-        raise NotSubsettable(
-            f"the data lie on a {grid.axes.geometry} grid, which is not cut by box", hint="ask without bbox"
-        )
-    indices, unrolled = line(grid, "longitude", x).around(box.west, box.east)
-    yield _Condition(x, "longitude", indices, unrolled if grid.axes.geometry == "rectilinear" else None)
-    yield _Condition(y, "latitude", line(grid, "latitude", y).between(box.south, box.north))
-
-
-def _in_time(grid: Grid, time: tuple[str | None, str | None]) -> _Condition:
-    if grid.axes.time is None:
-        raise NotSubsettable("the data have no time axis", hint="ask without time")
-    first = position(time[0]) if time[0] else NEVER + 1
-    last = position(time[1]) if time[1] else -NEVER
-    return _Condition(grid.axes.time, "time", line(grid, "time", grid.axes.time).between(first, last))
-
-
-def _in_depth(grid: Grid, depth: tuple[float, float]) -> _Condition:
-    name = grid.axes.vertical
-    if name is None or depth_factor(grid, name) is None:
-        raise NotSubsettable("the data have no depth axis in metres", hint="ask without depth")
-    return _Condition(name, "depth", line(grid, "depth", name).between(*depth))
-
-
-def depth_factor(grid: Grid, name: str) -> float | None:
-    """Return `axes.depth_factor` of a vertical axis, kept."""
-    return grid.keep(("factor", name), lambda: ax.depth_factor(grid.dataset, name))
-
-
-def line(grid: Grid, label: str, name: str) -> Line:
-    """Return a kept axis of a grid: degrees, positions in time, or metres positive down.
-
-    Raises:
-        NotSubsettable: Its times cannot be read.
-    """
-    return grid.keep(("line", label, name), lambda: _line(grid, label, name))
-
-
-def _line(grid: Grid, label: str, name: str) -> Line:
-    if label == "time":
-        try:
-            places = grid.places(name)
-        except DataUnreadable as error:
-            raise NotSubsettable(
-                f"the time axis cannot be cut by: {error.message}", hint="ask without time"
-            ) from error
-        return Line(places.ravel(), np.zeros(1, np.int64))
-    factor = depth_factor(grid, name) or 1.0 if label == "depth" else 1.0
-    variable, values = grid.dataset.variables[name], grid.values(name).ravel() * factor
-    written = spelled(values) if label == "longitude" else np.abs(values)
-    separate = grid.axes.geometry == "rectilinear"
-    return Line(values, slack_of(variable, values, written, separate=separate, factor=factor))
-
-
 def _sorted(indices: _Indices, longitudes: _Floats) -> _Indices:
     """Indices from west to east (or as the source runs), each meridian once."""
     steps = np.diff(longitudes)
@@ -218,113 +241,3 @@ def _sorted(indices: _Indices, longitudes: _Floats) -> _Indices:
     falling = np.median(steps) < 0
     found: _Indices = indices[first[::-1] if falling else first]
     return found
-
-
-def _near(grid: Grid, condition: _Condition, cut: Cut) -> str:
-    """What centre is nearest to the middle of what was asked for."""
-    if condition.label == "time":
-        return ""
-    values = placed = line(grid, condition.label, condition.name).values
-    if condition.label == "longitude":
-        assert cut.bbox
-        middle = cut.bbox.west + (cut.bbox.east - cut.bbox.west) % CIRCLE / 2
-        placed = middle + (values - middle + CIRCLE / 2) % CIRCLE - CIRCLE / 2
-    else:
-        first, last = (cut.bbox.south, cut.bbox.north) if condition.label == "latitude" else cut.depth  # type: ignore[misc, union-attr]
-        middle = (first + last) / 2
-    if not np.isfinite(placed).any():
-        return ""
-    nearest = float(values[np.nanargmin(np.abs(placed - middle))])
-    step = spacing(values)
-    return f"; the nearest centre is {nearest:.7g}" + (f", and centres are {step:.4g} apart" if step else "")
-
-
-def outside(grid: Grid, said: str) -> OutsideDomain:
-    """Return the error that says where the data are, after a sentence of what was asked."""
-    found = grid.keep("cover", lambda: cover(grid.dataset))
-    time, vertical = found["time"] or {}, found["vertical"]
-    domain: dict[str, Any] = {
-        "bbox": found["boxes"][0] if found["boxes"] else None,
-        "time": [time["start"], time["end"]] if time else None,
-        "depth": vertical,
-        "calendar": time.get("calendar"),
-    }
-    where = [f"bbox {','.join(f'{n:.7g}' for n in domain['bbox'])}"] if domain["bbox"] else []
-    where += [f"time {'/'.join(domain['time'])} ({domain['calendar']})"] if domain["time"] else []
-    where += [f"depth {vertical[0]:.7g}/{vertical[1]:.7g} m"] if vertical else []
-    data = "; ".join(where) or "no known place"
-    return OutsideDomain(
-        f"{said}; the data are in {data}", hint="ask within the data's domain", details={"domain": domain}
-    )
-
-
-def _strided(grid: Grid, cut: Cut, picks: dict[str, Any]) -> Picks:
-    dataset, axes = grid.dataset, grid.axes
-    bare = set(_BARE) <= set(cut.stride)
-    steps: dict[str, int] = {}
-    for axis, step in cut.stride.items():
-        dimensions = _dimensions(dataset, axes, axis)
-        if not dimensions and not (bare and axis in _BARE):
-            raise BadRequest(
-                f"stride names no axis of the data: {axis[:60]!r}",
-                hint="axes: longitude, latitude, depth, time; dimensions: "
-                + ", ".join(map(str, dataset.sizes)),
-            )
-        if step > 1 and dimensions:
-            check_whole(dataset, axes, dimensions[0])
-            if axis in {*_BARE, "depth"}:
-                _check_grid(grid, cut, axis, dimensions)
-            if not bare or axis not in _BARE:
-                _check_there(dataset, cut, axis, dimensions)
-        steps.update(dict.fromkeys(dimensions, step))
-    whole = {dimension: np.arange(dataset.sizes[dimension]) for dimension in steps if steps[dimension] > 1}
-    return {**picks, **{d: picks.get(d, indices)[:: steps[d]] for d, indices in whole.items()}}
-
-
-def _check_there(dataset: xr.Dataset, cut: Cut, axis: str, dimensions: Collection[Any]) -> None:
-    """Refuse a stride that a variable asked for by name would not heed."""
-    for name in cut.variables:
-        if (
-            name in dataset.variables
-            and dataset[name].ndim
-            and not set(dataset[name].dims) >= set(dimensions)
-        ):
-            raise BadRequest(
-                f"{name[:60]} does not lie on the axis that stride names: {axis[:60]!r}",
-                hint=f"dimensions of {name[:60]}: {', '.join(map(str, dataset[name].dims))}",
-            )
-
-
-def check_whole(dataset: xr.Dataset, axes: ax.Axes, dimension: str) -> None:
-    """Refuse indices that would leave a mesh's links or a ragged array's counts pointing at other cells."""
-    samples = sample_dimensions(dataset)
-    rows = {
-        str(d)
-        for v in dataset.variables.values()
-        for d in (*v.dims, v.attrs.get("instance_dimension"))
-        if {"sample_dimension", "instance_dimension"} & set(v.attrs)
-    }
-    places = {str(d) for pair in axes.positions for name in pair for d in dataset[name].dims}
-    free = {str(d) for name in (axes.time, axes.vertical) if name for d in dataset[name].dims} - places
-    if dimension in samples | rows or (axes.geometry == "mesh" and dimension not in free):
-        what = "a mesh" if axes.geometry == "mesh" else "a ragged array"
-        raise NotSubsettable(
-            f"the data are {what}, which a stride along {dimension[:60]} would break",
-            hint="ask without it" + (", or for stride=time:2" if axes.geometry == "mesh" else ""),
-        )
-
-
-def _dimensions(dataset: xr.Dataset, axes: ax.Axes, axis: str) -> tuple[str, ...]:
-    """The dimension that a stride's axis name stands for."""
-    name = {
-        "longitude": axes.longitude,
-        "latitude": axes.latitude,
-        "depth": axes.vertical,
-        "time": axes.time,
-    }.get(axis)
-    dimensions = tuple(map(str, dataset[name].dims)) if name else ()
-    if len(dimensions) > 1 and axis in {"longitude", "latitude"}:
-        return dimensions[-1:] if axis == "longitude" else dimensions[-2:-1]
-    if len(dimensions) == 1:
-        return dimensions
-    return (axis,) if axis in dataset.sizes else ()

@@ -16,8 +16,18 @@ def first_pair(grid: Grid) -> Pair:
         NotSubsettable: The data have no longitude and latitude.
     """
     if grid.axes.longitude is None or grid.axes.latitude is None:
-        raise NotSubsettable("the data have no longitude and latitude", hint="ask without a place")
+        reasons = "; ".join(text for _, text in grid.axes.problems)
+        raise NotSubsettable(
+            f"the data have no longitude and latitude{': ' if reasons else ''}{reasons}",
+            hint="ask without bbox and coords",
+        )
     return grid.axes.longitude, grid.axes.latitude
+
+
+def is_lines(grid: Grid, pair: Pair) -> bool:
+    """Tell whether a pair has rows and columns of their own (or scalars), and not one position a cell."""
+    x, y = (grid.dataset.variables[name].dims for name in pair)
+    return len(x) < 2 and len(y) < 2 and (x != y or not x)  # noqa: PLR2004
 
 
 def pair_of(grid: Grid, name: str) -> Pair | None:
