@@ -247,9 +247,12 @@ class Licence(Model):
 
 
 class Distribution(Model):
-    """A way to the data: protocol, address, media type, size in bytes, and what tells a changed file."""
+    """A way to the data: protocol, address, media type, size in bytes, and what tells a changed file.
 
-    protocol: Literal["file", "zarr", "opendap", "griddap", "tabledap", "http", "wms", "other"]
+    The address of a `collection` is that of its index (`catalog.data.collecting`); size and checksum are of all files.
+    """
+
+    protocol: Literal["file", "zarr", "collection", "opendap", "griddap", "tabledap", "http", "wms", "other"]
     address: Address
     format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+_-]{1,40}$")] = "unknown"
     media_type: str | None = Field(default=None, max_length=200)

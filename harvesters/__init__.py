@@ -18,7 +18,7 @@ INCREMENTAL = True says that the protocol can tell what changed since.
 To add one: write the file, put recorded answers into tests/recorded/<protocol>/, and the contract tests find it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +61,24 @@ class Fetch(Protocol):
 
         Raises:
             DataError: The file cannot be read; the message is the reason.
+        """
+
+    def collection(
+        self, name: str, folder: Path, paths: Sequence[Path], along: Sequence[str]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Describe files that are one dataset as one header document; a file that has not changed is not read again.
+
+        Args:
+            name: What the collection is called: `[a-z0-9_-]`.
+            folder: The folder that the files lie in.
+            paths: The files.
+            along: The axes along which they are joined.
+
+        Returns:
+            The header document, and why files are not in it, by their paths relative to the folder.
+
+        Raises:
+            DataError: They cannot be joined; the message is the reason.
         """
 
 

@@ -4,7 +4,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -109,24 +109,42 @@ class Fetch:
         """
         from catalog.data import opening  # noqa: PLC0415 - heavy, and only for sources of files
 
+        return self._described(opening.describe, path)
+
+    def collection(
+        self, name: str, folder: Path, paths: Sequence[Path], along: Sequence[str]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Describe files that are one dataset as one header document, and tell why some of them are not in it.
+
+        Raises:
+            DataError: They cannot be joined; the message is the reason.
+        """
+        from catalog.data import harvesting  # noqa: PLC0415 - heavy, and only for sources of files
+
+        home = self._settings.home / "cache" / "collections" / self._source.id / name
+        return harvesting.gather(name, folder, paths, along, home, self._described)
+
+    def _described(self, job: Callable[..., Any], path: Path, *args: str) -> bytes:
+        """What a job says of a file in a worker process, as JSON; of an unchanged file what it said before."""
+        from catalog.data.parts import stamp  # noqa: PLC0415 - only for sources of files
+
         if self._workers is None:
             raise BadSource(f"source {self._source.id!r} has files, and no workers to read them")
         try:
-            stat = path.stat()
-            facts = (version("bienmo"), path.absolute(), stat.st_size, stat.st_mtime_ns)
-            key = "\n".join(map(str, facts)) if path.is_file() else ""
-            kept = self._headers.get(key) if key else None
+            facts = (version("bienmo"), path.absolute(), *stamp(path))
+            named = () if job.__name__ == "describe" else (job.__name__, *args)
+            key = "\n".join(map(str, (*facts, *named)))
+            kept = self._headers.get(key)
             if kept:
                 return kept[1]
-            said = orjson.dumps(self._workers.run(opening.describe, str(path), key=key or str(path)))
+            said = orjson.dumps(self._workers.run(job, str(path), *args, key=key))
         except DataError:
             raise
         except OSError as error:
             raise DataUnreadable(f"{path.name} cannot be described: {error.strerror}") from error
         except (CatalogError, TypeError) as error:
             raise DataUnreadable(f"{path.name} cannot be described: {error}") from error
-        if key:
-            self._headers.put(key, {}, said)
+        self._headers.put(key, {}, said)
         return said
 
     @property

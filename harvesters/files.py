@@ -14,6 +14,7 @@ from catalog.errors import BadSource, DataError
 from catalog.record import Record
 from catalog.source import Document, Source, printable
 from harvesters import Fetch
+from harvesters import _collections as collections
 
 INCREMENTAL = False
 SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".hdf", ".he5"})
@@ -58,19 +59,30 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     """List the data files under a folder by their relative path, each described by `fetch.header`.
 
     Options: `include` and `exclude`, a glob or a list of globs of relative paths (`*` also crosses folders); `given`,
-    a table of ACDD attributes by file stem, which stand in where a file says nothing itself (title_vi, license, …).
+    a table of ACDD attributes by file stem, which stand in where a file says nothing itself (title_vi, license, …);
+    `collections`, tables of files that are one dataset (`harvesters._collections`), listed after the others.
 
     Raises:
-        BadSource: The url is no folder that can be read.
+        BadSource: The url is no folder that can be read, or a collection is wrong.
     """
     folder = _folder(source)
+    gathered = collections.wanted(source)
     found = _data_files(folder, folder.resolve(), source.id)
     listed = [path for path in found if _wanted(path, folder, source.options)]
     listed.sort(key=lambda path: path.relative_to(folder).as_posix())
     start = int(source.resume) if source.resume and source.resume.isdecimal() else 0
-    for at, path in enumerate(listed):
+    members = [
+        [path for path in listed if each.has(path.relative_to(folder).as_posix())] for each in gathered
+    ]
+    among = {path for paths in members for path in paths}
+    alone = [path for path in listed if path not in among]
+    for at, path in enumerate(alone):
         if at >= start:
             yield _document(source, folder, path, str(at - at % _PAGE), fetch)
+    for at, (each, paths) in enumerate(zip(gathered, members, strict=True), len(alone)):
+        if at >= start:
+            for document in collections.documents(source, folder, each, paths, str(at - at % _PAGE), fetch):
+                yield _given(document, source)
 
 
 def read(document: Document) -> Record:
@@ -94,6 +106,14 @@ def _document(source: Source, folder: Path, path: Path, page: str, fetch: Fetch)
         page=page,
         problem=problem,
     )
+
+
+def _given(document: Document, source: Source) -> Document:
+    """A collection's document with the operator's attributes, which are given by its id."""
+    given = source.options.get("given", {}).get(document.name, {})
+    if not (given and document.content):
+        return document
+    return document.model_copy(update={"content": _completed(document.content, given)})
 
 
 def _completed(content: bytes, given: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,6 @@ nothing is read before it is asked for.
 """
 
 import contextlib
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,17 +18,17 @@ import netCDF4
 import xarray as xr
 import zarr
 
+from catalog.data import collection
 from catalog.data.classic import check_whole
 from catalog.data.contained import check_hdf5, check_zarr
 from catalog.data.coverage import cover
-from catalog.data.places import address as address_of
+from catalog.data.parts import facts, size
 from catalog.data.places import opened_as, shown, untold
 from catalog.data.places import place as place_of
 from catalog.data.plain import plain_attributes
 from catalog.errors import AddressRefused, CatalogError, DataChanged, DataUnreadable, NotSubsettable
 from catalog.record import Distribution
 
-_BLOCK = 1 << 20
 _HDF = b"\x89HDF\r\n\x1a\n"
 _MOST_USERBLOCK = 1 << 20
 _ZARR_MARKS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
@@ -60,24 +59,59 @@ def describe(path: str) -> dict[str, Any]:
     place = place_of(path)
     form = sniff(place)
     with _file(place, form) as dataset:
-        variables = {str(name): variable for name, variable in dataset.variables.items()}
-        if form == "netcdf4" and variables and all(str(d).startswith("phony_dim") for d in dataset.sizes):
-            form = "hdf5"
-        coverage = cover(dataset)
-        for problem in coverage["problems"]:
-            problem["text"] = untold(problem["text"], place)
-        groups = dataset.encoding.get("groups", ())
-        if groups:
-            said = f"the file has groups that are not described: {', '.join(groups)}"[:500]
-            coverage["problems"].append({"code": "groups", "text": said})
-        described = {
-            "format": form,
-            "attributes": plain_attributes(dataset.attrs),
-            "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
-            "variables": [_variable(name, variable) for name, variable in variables.items()],
-            "coverage": coverage,
-        }
-    return {**described, "file": _facts(place), "distributions": []}
+        described = _header(dataset, place)
+        names = dataset.variables
+    if form == "netcdf4" and names and all(str(d).startswith("phony_dim") for d in described["dimensions"]):
+        form = "hdf5"
+    return {"format": form, **described, "file": facts(place), "distributions": []}
+
+
+def describe_collection(address: str) -> dict[str, Any]:
+    """Return the header document of a collection by the address of its index (`catalog.data.collecting`).
+
+    Raises:
+        DataError: The index, or a member of which coordinates are read, is not as it was harvested.
+    """
+    known = collection.index(address)
+    with collection.opened(address, member) as dataset:
+        described = _header(dataset, place_of(known["folder"]) / "member")
+    problems = [*described["coverage"]["problems"], *known["problems"]]
+    way = {
+        "protocol": "collection",
+        "address": address,
+        "format": "zarr" if known["form"] == "zarr" else "netcdf",
+        "title": f"{known['name']}: {len(known['members'])} files",
+        "size": known["size"],
+        "checksum": known["checksum"],
+    }
+    coverage = {**described["coverage"], "problems": problems}
+    header = {"format": known["form"], **described, "coverage": coverage}
+    return {**header, "file": None, "distributions": [way]}
+
+
+@contextlib.contextmanager
+def member(path: Path) -> Iterator[xr.Dataset]:
+    """Open a file of a collection as an undecoded, lazy dataset. Raises DataUnreadable."""
+    with _file(path, sniff(path)) as dataset:
+        yield dataset
+
+
+def _header(dataset: xr.Dataset, place: Path) -> dict[str, Any]:
+    """What a header document says of a dataset's content."""
+    variables = {str(name): variable for name, variable in dataset.variables.items()}
+    coverage = cover(dataset)
+    for problem in coverage["problems"]:
+        problem["text"] = untold(problem["text"], place)
+    groups = dataset.encoding.get("groups", ())
+    if groups:
+        said = f"the file has groups that are not described: {', '.join(groups)}"[:500]
+        coverage["problems"].append({"code": "groups", "text": said})
+    return {
+        "attributes": plain_attributes(dataset.attrs),
+        "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
+        "variables": [_variable(name, variable) for name, variable in variables.items()],
+        "coverage": coverage,
+    }
 
 
 def sniff(path: Path) -> str:
@@ -127,7 +161,9 @@ class Reach:
 
 @contextlib.contextmanager
 def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
-    """Open a distribution as an undecoded, lazy dataset: a local `file` or `zarr`, a remote `opendap` or `griddap`.
+    """Open a distribution as an undecoded, lazy dataset.
+
+    It is a local `file`, `zarr` or `collection`, or a remote `opendap` or `griddap`.
 
     Raises:
         NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one
@@ -136,12 +172,15 @@ def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
     if distribution.protocol in {"file", "zarr"}:
         path = place_of(distribution.address)
         form = sniff(path)
-        if distribution.size is not None and (size := _size(path)) != distribution.size:
+        if distribution.size is not None and (found := size(path)) != distribution.size:
             raise DataChanged(
-                f"{shown(path.name)} has {size} bytes; the one that was harvested had {distribution.size}",
+                f"{shown(path.name)} has {found} bytes; the one that was harvested had {distribution.size}",
                 hint="harvest its source again",
             )
         with _file(path, form) as dataset:
+            yield dataset
+    elif distribution.protocol == "collection":
+        with collection.opened(distribution.address, member, checksum=distribution.checksum) as dataset:
             yield dataset
     elif distribution.protocol in {"opendap", "griddap"}:
         with _remote(distribution.address, reach) as dataset:
@@ -267,29 +306,3 @@ def _variable(name: str, variable: xr.Variable) -> dict[str, Any]:
         "shape": [int(size) for size in variable.shape],
         "attributes": plain_attributes(variable.attrs),
     }
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    """Address (`places.address`), size, mtime and checksum of a file, or of a Zarr folder's files by name."""
-    digest = hashlib.sha256()
-    for part in _parts(path):
-        if part is not path:
-            digest.update(part.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
-        with part.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    changed = max(part.stat().st_mtime for part in _parts(path))
-    return {
-        "path": address_of(path),
-        "size": _size(path),
-        "mtime": changed,
-        "checksum": f"sha256:{digest.hexdigest()}",
-    }
-
-
-def _size(path: Path) -> int:
-    return sum(part.stat().st_size for part in _parts(path))
-
-
-def _parts(path: Path) -> list[Path]:
-    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
