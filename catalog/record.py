@@ -252,7 +252,9 @@ class Distribution(Model):
     The address of a `collection` is that of its index (`catalog.data.collecting`); size and checksum are of all files.
     """
 
-    protocol: Literal["file", "zarr", "collection", "opendap", "griddap", "tabledap", "http", "wms", "other"]
+    protocol: Literal[
+        "file", "zarr", "collection", "table", "opendap", "griddap", "tabledap", "http", "wms", "other"
+    ]
     address: Address
     format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+_-]{1,40}$")] = "unknown"
     media_type: str | None = Field(default=None, max_length=200)

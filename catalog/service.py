@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-from catalog import formats
+from catalog import formats, tabling
 from catalog.data import opening, places, subset
 from catalog.data.spools import Spools
 from catalog.data.strikes import STRIKE_SECONDS
@@ -16,7 +16,7 @@ from catalog.settings import Settings
 from catalog.source import Source
 from catalog.stores import Run, Store, Version, sqlite
 
-LOCAL = ("file", "zarr")
+LOCAL = ("file", "zarr", tabling.PROTOCOL)
 OPENABLE = (*LOCAL, "griddap", "opendap")
 """The protocols that can be cut, the cheapest first."""
 
@@ -172,6 +172,41 @@ class Catalog:
             slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
         )
         return Result(spool, chosen.MEDIA_TYPE, f"{record.id}.{suffix}")
+
+    def table(self, record_id: str, query: str, suffix: str) -> Result:
+        """Answer a query of a record's data as rows (`catalog.data.constraints`), in a format of rows.
+
+        The answer is complete before it is returned.
+
+        Raises:
+            NotFound: No such record or format, or no row answers.
+            NotSubsettable: The record has no data that are rows.
+            BadRequest, TooLarge: As `catalog.data.tabular.answer` says.
+            DataError: The data could not be read.
+            TooBusy: No reader is free.
+        """
+        asked = tabling.parse(query, suffix)
+        record = self.store.get(record_id)
+        distribution = openable(record)
+        spool = self.workers.spool(
+            tabling.written,
+            distribution,
+            asked,
+            suffix,
+            tabling.credits_of(record, query),
+            tabling.types(record),
+            opening.Reach(
+                allow_hosts=self.settings.allow_hosts,
+                user_agent=self.settings.user_agent,
+                stall_seconds=self.settings.fetch_stall_seconds,
+                seconds=self.settings.fetch_seconds,
+                max_bytes=self.settings.max_result_bytes,
+            ),
+            self.settings.max_result_bytes,
+            key=_key(distribution),
+            slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
+        )
+        return Result(spool, tabling.FORMATS[suffix], f"{record.id}.{suffix}")
 
 
 def _cut_and_write(  # noqa: PLR0913 - one flat, picklable call into a worker process

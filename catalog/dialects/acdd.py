@@ -28,7 +28,11 @@ _FORMATS = {
     "netcdf3": ("netcdf", "application/x-netcdf"),
     "hdf5": ("hdf5", "application/x-hdf5"),
     "zarr": ("zarr", "application/vnd.zarr"),
+    "csv": ("csv", "text/csv"),
+    "tsv": ("tsv", "text/tab-separated-values"),
+    "parquet": ("parquet", "application/vnd.apache.parquet"),
 }
+_ROWS = frozenset({"csv", "tsv", "parquet"})
 _KINDS: Mapping[str, Kind] = {
     "grid": "grid", "timeseries": "timeseries", "station": "timeseries", "timeseriesprofile": "profile",
     "profile": "profile", "trajectory": "trajectory", "trajectoryprofile": "profile", "point": "points",
@@ -207,7 +211,7 @@ def _file(header: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if path:
         form, media_type = _FORMATS.get(clean.words(header.get("format")) or "", ("unknown", None))
         yield {
-            "protocol": "zarr" if form == "zarr" else "file",
+            "protocol": "table" if form in _ROWS else "zarr" if form == "zarr" else "file",
             "address": path,
             "format": form,
             "media_type": media_type,

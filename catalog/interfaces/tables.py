@@ -1,0 +1,71 @@
+"""Table queries at /api/datasets/{id}/table.{suffix}, with the query as ERDDAP's tabledap writes it."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from catalog import tabling
+from catalog.data.spools import Spool
+from catalog.errors import BadRequest
+from catalog.interfaces.api import PROBLEM, Id, Suffix
+from catalog.service import Catalog
+
+_STATUSES = {
+    400: "a column, constraint or function cannot be read",
+    404: "there is no such record or format, or no row answers",
+    410: "withdrawn",
+    413: "the answer would be too large",
+    422: "no data that are rows",
+    429: "too busy",
+    502: "the data could not be read",
+    503: "the file is not the one that was harvested",
+    504: "the reader did not finish",
+}
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """Return the routes of table queries over a catalog."""
+    routes = APIRouter()
+
+    @routes.get(
+        "/api/datasets/{record_id}/table.{suffix}",
+        tags=["subsets"],
+        response_class=Response,
+        responses={
+            200: {"content": {kind: {} for kind in dict.fromkeys(tabling.FORMATS.values())}},
+            **{status: {"description": said, "content": {PROBLEM: {}}} for status, said in _STATUSES.items()},
+        },
+        openapi_extra={"externalDocs": {"url": "https://erddap.github.io/docs/user/tabledap"}},
+    )
+    def get_table(request: Request, record_id: Id, suffix: Suffix) -> Response:
+        """Answer `?station,time&time>=2020-01-01&temperature<5&orderBy("time")` in a format.
+
+        After the question mark stand the columns, comma-separated (none: all), then constraints (`= != < <= > >= =~
+        !~`) and functions (distinct, orderBy, orderByMax, orderByMean, …), each after an `&`; all of it may be
+        percent-encoded. Formats: csv, csvp, tsv, jsonl, parquet, arrow.
+        """
+        result = catalog.table(record_id, _query(request), suffix)
+        headers = {
+            "x-content-type-options": "nosniff",
+            "content-length": str(result.spool.size),
+            "content-disposition": f'attachment; filename="{result.filename}"',
+        }
+        return StreamingResponse(_pieces(result.spool), media_type=result.media_type, headers=headers)
+
+    return routes
+
+
+def _query(request: Request) -> str:
+    """The query as it was sent, percent-encoding and all."""
+    try:
+        return bytes(request.scope["query_string"]).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest("the query is no UTF-8 text", hint="percent-encode UTF-8") from error
+
+
+def _pieces(spool: Spool) -> Iterator[bytes]:
+    try:
+        yield from spool.pieces()
+    finally:
+        spool.close()
