@@ -1,4 +1,4 @@
-"""The header of a NetCDF classic file, read to tell whether the file is whole.
+"""The header of a NetCDF classic file, read to tell whether the file is whole, and where its variables lie.
 
 libnetcdf opens a NetCDF-3 file that was cut short and gives plausible wrong numbers. Format: "NetCDF
 Classic Format Specification" (CDF-1, CDF-2) and its CDF-5 extension: magic, numrecs, dimensions, global
@@ -8,13 +8,46 @@ attributes, variables.
 import math
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from catalog.errors import DataUnreadable
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 _DIMENSION, _VARIABLE, _ATTRIBUTE = 10, 11, 12
 _MOST_RANK = 1024
+_TYPES = {
+    1: "|i1",
+    2: "|S1",
+    3: ">i2",
+    4: ">i4",
+    5: ">f4",
+    6: ">f8",
+    7: "|u1",
+    8: ">u2",
+    9: ">u4",
+    10: ">i8",
+    11: ">u8",
+}
+
+
+class Laid(NamedTuple):
+    """Where a variable lies: numpy's code of its type, its shape, the byte where it begins, its strides in bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    strides: tuple[int, ...]
+
+
+class _Slab(NamedTuple):
+    """A variable in the header; the bytes of it, or of one record of it."""
+
+    name: bytes
+    kind: int
+    shape: list[int]
+    begin: int
+    nbytes: int
+    in_records: bool
 
 
 class _Header:
@@ -47,6 +80,11 @@ class _Header:
 
     def offset(self) -> int:
         return int(struct.unpack(">q" if self._far else ">i", self._bytes(8 if self._far else 4))[0])
+
+    def text(self) -> bytes:
+        """A name, without the padding behind it."""
+        count = self.count()
+        return self._bytes(count + -count % 4)[:count] if count > 0 else b""
 
     def skip(self, count: int) -> None:
         padded = count + -count % 4
@@ -82,38 +120,61 @@ def check_whole(path: Path) -> None:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        needed = _needed(_Header(file, size), size)
+        records, stride, slabs = _slabs(_Header(file, size), size)
+    needed = max((_end(slab, records, stride) for slab in slabs), default=0)
     if needed > size:
         raise DataUnreadable(
             f"the file is cut short: {size} of {needed} bytes", details={"size": size, "needed": needed}
         )
 
 
-def _needed(header: _Header, size: int) -> int:
+def lay_out(path: Path) -> dict[str, Laid]:
+    """Return where each variable of a whole NetCDF classic file lies.
+
+    Raises:
+        DataUnreadable: Its header is damaged.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        records, stride, slabs = _slabs(_Header(file, size), size)
+    return {slab.name.decode("utf-8", "replace"): _laid(slab, records, stride) for slab in slabs}
+
+
+def _laid(slab: _Slab, records: int, stride: int) -> Laid:
+    shape = (records, *slab.shape[1:]) if slab.in_records else tuple(slab.shape)
+    strides = [_SIZES[slab.kind] * math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    if slab.in_records:
+        strides[0] = stride
+    return Laid(_TYPES[slab.kind], shape, slab.begin, tuple(strides))
+
+
+def _end(slab: _Slab, records: int, stride: int) -> int:
+    """Where the variable ends in the file; 0 where it has no cells."""
+    if not slab.in_records:
+        return slab.begin + slab.nbytes if slab.nbytes else 0
+    return slab.begin + (records - 1) * stride + slab.nbytes if records > 0 else 0
+
+
+def _slabs(header: _Header, size: int) -> tuple[int, int, list[_Slab]]:
+    """The number of records, the bytes from one to the next, and all variables."""
     records = header.count()
     lengths = []
     for _ in range(header.list_of(_DIMENSION)):
         header.skip(header.count())
         lengths.append(header.count())
     header.attributes()
-    ends, recorded = [0], []
-    for _ in range(header.list_of(_VARIABLE)):
-        begin, slab, in_records = _variable(header, lengths)
-        if in_records:
-            recorded.append((begin, slab))
-        elif slab:
-            ends.append(begin + slab)
-    if recorded and records != 0:
-        stride = sum(slab + -slab % 4 for _, slab in recorded) if len(recorded) > 1 else recorded[0][1]
-        if records == -1:  # written as a stream: as many records as there are
-            records = max(0, size - min(begin for begin, _ in recorded)) // max(1, stride)
-        ends.extend(begin + (records - 1) * stride + slab for begin, slab in recorded if records > 0)
-    return max(ends)
+    slabs = [_variable(header, lengths) for _ in range(header.list_of(_VARIABLE))]
+    recorded = [slab for slab in slabs if slab.in_records]
+    stride = sum(slab.nbytes + -slab.nbytes % 4 for slab in recorded) if len(recorded) > 1 else 0
+    stride = recorded[0].nbytes if len(recorded) == 1 else stride
+    if recorded and records == -1:  # written as a stream: as many records as there are
+        records = max(0, size - min(slab.begin for slab in recorded)) // max(1, stride)
+    return records, stride, slabs
 
 
-def _variable(header: _Header, lengths: list[int]) -> tuple[int, int, bool]:
-    """(where it begins, bytes of it or of one record of it, whether it has records) of the next variable."""
-    header.skip(header.count())
+def _variable(header: _Header, lengths: list[int]) -> _Slab:
+    """The next variable."""
+    name = header.text()
     rank = header.count()
     if not 0 <= rank <= _MOST_RANK:
         raise DataUnreadable("the file's header is damaged: a variable of too many dimensions")
@@ -126,4 +187,5 @@ def _variable(header: _Header, lengths: list[int]) -> tuple[int, int, bool]:
         raise DataUnreadable("the file's header is damaged: a variable of no known type or dimension")
     shape = [lengths[number] for number in order]
     in_records = bool(shape) and shape[0] == 0
-    return begin, math.prod(shape[1:] if in_records else shape) * _SIZES[kind], in_records
+    nbytes = math.prod(shape[1:] if in_records else shape) * _SIZES[kind]
+    return _Slab(name, kind, shape, begin, nbytes, in_records)

@@ -1,0 +1,131 @@
+"""The chunk index: all that is needed to read a file's cells without the libraries that read its format.
+
+`index` lists a file once, in a worker; `load` and `opened` are for the server's own threads. An index belongs to one
+state of one file: it is never used for another, and a damaged one is refused.
+"""
+
+from typing import Any
+
+import numpy.typing as npt
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from catalog.data import ledgers
+from catalog.data.contents import Index, Variable
+from catalog.data.decoded import Decoded
+from catalog.data.places import place as place_of
+from catalog.data.positioned import Source, changed, facts, within
+from catalog.data.reading import Cells, OpenFile
+from catalog.errors import DataUnreadable
+
+__all__ = ["Decoded", "Index", "Variable", "index", "load", "opened"]
+
+
+def index(path: str) -> bytes:
+    """Return the index of a NetCDF, HDF5 or Zarr file, for `load`. Call it in a worker.
+
+    Args:
+        path: As `catalog.data.places.address` writes it.
+
+    Raises:
+        DataUnreadable: The file cannot be opened, or has attributes for which an index has no form: read it as
+        `catalog.data.opening` does. DataChanged: It was written to meanwhile.
+    """
+    from catalog.data.listing import listed  # noqa: PLC0415 - the server's threads know no libhdf5
+
+    try:
+        return ledgers.written(listed(path))
+    except TypeError as error:
+        raise DataUnreadable(f"the file cannot be indexed: {error}"[:300]) from error
+
+
+def load(data: bytes) -> Index:
+    """Return the index that `index` gave as bytes.
+
+    Raises:
+        DataUnreadable: The bytes are damaged, or no index that fits together.
+    """
+    return ledgers.read(data)
+
+
+def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
+    """Return the undecoded, lazy dataset that `catalog.data.opening.opened` gives of the same file.
+
+    Its values can be read by any thread. The file stays open until the dataset is closed, or until nobody uses its
+    variables any more. Reading values of a variable that is in `known.uncovered` raises DataUnreadable.
+
+    Args:
+        path: As for `index`.
+        known: The file's index.
+        cache: Keeps inflated chunks, of all files together.
+
+    Raises:
+        DataChanged: The file is not in the state that was indexed.
+        DataUnreadable: It cannot be opened.
+    """
+    place = place_of(path)
+    source = Source(place, folder=known.form == "zarr")
+    try:
+        _check_same(source, known)
+    except BaseException:
+        source.close()
+        raise
+    state = None if known.form == "zarr" else (known.size, known.mtime_ns)
+    origin = OpenFile(source, state, cache, (str(place), known.size, known.mtime_ns))
+    every = {variable.name: _variable(variable, origin) for variable in known.variables}
+    lines = {name: variable for name, variable in every.items() if variable.dims == (name,)}
+    rest = {name: variable for name, variable in every.items() if name not in lines}
+    dataset = xr.Dataset(rest, coords=xr.Coordinates(lines, indexes={}), attrs=dict(known.attributes))
+    names = [variable.name for variable in known.variables]
+    dataset = dataset if list(dataset.variables) == names else dataset[names]
+    dataset.encoding = {**known.encoding}
+    dataset.set_close(source.close)
+    return dataset
+
+
+def _check_same(source: Source, known: Index) -> None:
+    """Compare what was indexed with what is there: the file, or the metadata of the folder."""
+    with source.held() as fd:
+        if known.form != "zarr":
+            if facts(fd) != (known.size, known.mtime_ns):
+                raise changed()
+            return
+        for parts, size, mtime in known.files:
+            try:
+                with within(fd, parts) as file:
+                    if facts(file) != (size, mtime):
+                        raise changed()
+            except FileNotFoundError as error:
+                raise changed() from error
+
+
+def _variable(variable: Variable, origin: OpenFile) -> xr.Variable:
+    data: Any = variable.values
+    if data is None:
+        stored = variable.stored
+        cells = None if stored is None else Cells(origin, variable.name, stored, variable.dtype)
+        data = indexing.LazilyIndexedArray(Lazy(variable, cells))
+    found = xr.Variable(variable.dims, data, dict(variable.attributes), fastpath=True)
+    found.encoding = {**variable.encoding}
+    return found
+
+
+class Lazy(BackendArray):
+    """The values of a variable, read when they are asked for."""
+
+    def __init__(self, variable: Variable, cells: Cells | None) -> None:
+        self.shape, self.dtype = variable.shape, variable.dtype
+        self._name, self._cells = variable.name, cells
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Return the values at a key. Raises as `Cells.read`; DataUnreadable where the index does not cover them."""
+        if isinstance(key, indexing.BasicIndexer | indexing.OuterIndexer):
+            return self.read(key.tuple)
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read)
+
+    def read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+        """Return the values at a key: a number, a slice or a 1-D array of numbers for each dimension."""
+        if self._cells is None:
+            raise DataUnreadable(f"{self._name[:60]} cannot be read by the chunk index: open the file itself")
+        return self._cells.read(key)

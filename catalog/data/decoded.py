@@ -1,0 +1,67 @@
+"""The chunks that were inflated last, kept for whoever asks for their cells again."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_SHARE = 4
+
+
+class Inflated(NamedTuple):
+    """A chunk without its filters, read-only: its bytes, and whether its items are shuffled still."""
+
+    data: npt.NDArray[np.uint8]
+    shuffled: bool
+
+
+class Decoded:
+    """Chunks by key, those not used for longest leave first; usable from any thread.
+
+    Args:
+        budget_bytes: How many bytes are kept at most. A request that inflates more than a quarter of it at once is not
+            kept: it would only drive out what others ask for again.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget = budget_bytes
+        self._held = 0
+        self._chunks: OrderedDict[Hashable, Inflated] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are kept now."""
+        return self._held
+
+    def takes(self, size: int) -> bool:
+        """Tell whether chunks of `size` bytes together would be kept."""
+        return size * _SHARE <= self._budget
+
+    def get(self, key: Hashable) -> Inflated | None:
+        """Return a chunk; None where it is not kept."""
+        with self._lock:
+            found = self._chunks.get(key)
+            if found is not None:
+                self._chunks.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, chunk: Inflated) -> None:
+        """Keep a chunk, whose bytes nobody else may write to."""
+        chunk.data.flags.writeable = False
+        with self._lock:
+            before = self._chunks.pop(key, None)
+            self._held += chunk.data.size - (before.data.size if before else 0)
+            self._chunks[key] = chunk
+            while self._held > self._budget and self._chunks:
+                _, gone = self._chunks.popitem(last=False)
+                self._held -= gone.data.size
+
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        with self._lock:
+            self._chunks.clear()
+            self._held = 0

@@ -1,0 +1,140 @@
+"""Undoing the filters of a chunk, the numbers shuffled still: only those that are asked for are put together.
+
+Filters as in the HDF5 File Format Specification (IV.A.2.l, Filter Pipeline Message) and the registered HDF5 filter
+plug-ins; Zarr's codecs as in numcodecs and the Zarr v3 codec specifications. All of them run without the GIL.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from catalog.data.layouts import COMPRESSORS
+from catalog.errors import DataUnreadable
+
+_Bytes = npt.NDArray[np.uint8]
+_Make = Callable[[int], _Bytes]
+
+_KEPT_BYTES = 16 << 20
+_MOST_RATIO = 1100
+_CHECKSUM = 4
+_BLOSC_HEADER = 16
+_BLOSC_SIZES = slice(4, 16)
+_TESTED = frozenset({"zlib", "gzip"})
+"""Compressors whose streams carry a checksum of what they hold (RFC 1950, RFC 1952), which libdeflate checks."""
+
+
+class Buffers(threading.local):
+    """Memory that a thread uses again for its next chunk: what was read, and what was inflated."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Bytes] = {}
+
+    def take(self, name: str, size: int) -> _Bytes:
+        """Return that many bytes, of any content; they are valid until the thread takes the same name again."""
+        found = self._kept.get(name)
+        if found is None or found.size < size:
+            found = np.empty(max(size, 1 << 16), np.uint8)
+            if size <= _KEPT_BYTES:
+                self._kept[name] = found
+        return found[:size]
+
+
+def inflated(
+    filters: tuple[tuple[str, int], ...], mask: int, stored: _Bytes, size: int, make: _Make
+) -> tuple[_Bytes, bool]:
+    """Return a chunk's bytes without its filters, and whether its items are shuffled still (`planes`).
+
+    Args:
+        filters: As `layouts.Chunks.filters`.
+        mask: Bit n is set where filter n was left out.
+        stored: The chunk as it is stored.
+        size: Bytes that the chunk has without filters.
+        make: Gives memory for what is inflated.
+
+    Raises:
+        DataUnreadable: A filter refuses the bytes, a checksum is wrong, or the size is another.
+    """
+    steps = [name for at, (name, _) in enumerate(filters) if not mask >> at & 1]
+    widths = dict(filters)
+    tested = bool(_TESTED & set(steps))
+    data, shuffled = stored, False
+    for at in range(len(steps) - 1, -1, -1):
+        before = size + _CHECKSUM * ("fletcher32" in steps[:at])
+        if steps[at] in COMPRESSORS:
+            data = _decompressed(steps[at], data, before, make)
+        elif steps[at] == "shuffle":
+            shuffled = tested or "fletcher32" not in steps[:at]
+            data = data if shuffled else _unshuffled(data, widths["shuffle"])
+        elif not tested:
+            data = _summed(data)
+        elif not shuffled:
+            data = data[:-_CHECKSUM]
+    if data.size != size + _CHECKSUM * (shuffled and "fletcher32" in steps[: steps.index("shuffle")]):
+        raise DataUnreadable("a chunk of the file is damaged: it is not of its size")
+    return data, shuffled
+
+
+def planes(data: _Bytes, chunk: tuple[int, ...], width: int) -> list[_Bytes]:
+    """Return the first, second … bytes of all items of a shuffled chunk, each of the chunk's shape, without copying."""
+    apart = data.size // width
+    count = int(np.prod(chunk, dtype=np.int64))
+    return [data[at * apart : at * apart + count].reshape(chunk) for at in range(width)]
+
+
+def _decompressed(name: str, data: _Bytes, size: int, make: _Make) -> _Bytes:
+    if size > _MOST_RATIO * data.size + _MOST_RATIO and name in _TESTED:
+        raise DataUnreadable("a chunk of the file is damaged: it cannot hold what it says")
+    try:
+        found = _decode(name, data, make(size))
+    except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+        raise DataUnreadable(f"a chunk of the file is damaged: {error}"[:300]) from error
+    if found.size != size:
+        raise DataUnreadable("a chunk of the file is damaged: it inflates to another size")
+    return found
+
+
+def _decode(name: str, data: Any, out: Any) -> _Bytes:  # imagecodecs takes arrays, and does not say so
+    if name == "zlib":
+        found: Any = imagecodecs.deflate_decode(data, out=out, raw=False)
+    elif name == "gzip":
+        found = imagecodecs.gzip_decode(data, out=out)
+    elif name == "zstd":
+        found = imagecodecs.zstd_decode(data, out=out)
+    elif name == "lz4":
+        if data.size < _CHECKSUM or int(data[:_CHECKSUM].view("<u4")[0]) != out.size:
+            raise ValueError("an lz4 block of another size")
+        found = imagecodecs.lz4_decode(data, header=True, out=out)
+    elif name == "lz4h5":
+        found = imagecodecs.lz4h5_decode(data, out=out)
+    else:
+        # the header: versions, flags, size of an item, bytes inflated, of a block, compressed
+        if data.size < _BLOSC_HEADER or data[_BLOSC_SIZES].view("<u4")[[0, 2]].tolist() != [
+            out.size,
+            data.size,
+        ]:
+            raise ValueError("a blosc frame of another size")
+        found = imagecodecs.blosc_decode(data, out=out, numthreads=1)
+    return np.asarray(found, np.uint8).reshape(-1)
+
+
+def _unshuffled(data: _Bytes, width: int) -> _Bytes:
+    count = data.size // width
+    found = np.empty(data.size, np.uint8)
+    found[: count * width].reshape(count, width)[...] = data[: count * width].reshape(width, count).T
+    found[count * width :] = data[count * width :]
+    return found
+
+
+def _summed(data: _Bytes) -> _Bytes:
+    """The bytes before a Fletcher-32 checksum, which must be theirs."""
+    if data.size <= _CHECKSUM:
+        raise DataUnreadable("a chunk of the file is damaged: it is not of its size")
+    body: Any = data[:-_CHECKSUM]
+    said = int.from_bytes(data[-_CHECKSUM:].tobytes(), "little")
+    if imagecodecs.h5checksum_fletcher32(body) != said:
+        raise DataUnreadable("a chunk of the file is damaged: its checksum is another")
+    return data[:-_CHECKSUM]

@@ -1,0 +1,180 @@
+"""Listing what a chunk index needs to know of a file. Call it in a worker, never in a server.
+
+What is listed is only trusted where it gives the same cells as the format's own library, in the corners and the middle
+of each variable; all other variables are put into the index as values where they are small, or left to a worker.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from catalog.data import classic, hdf, zarrs
+from catalog.data.contents import Index, Variable
+from catalog.data.layouts import MOST_CHUNK_BYTES, MOST_CHUNKS, Chunks, Plain, Stored
+from catalog.data.opening import Reach, opened, sniff
+from catalog.data.places import opened_as
+from catalog.data.places import place as place_of
+from catalog.data.positioned import Source, changed, facts
+from catalog.data.reading import Cells, OpenFile
+from catalog.errors import DataError
+from catalog.record import Distribution
+
+SMALL_BYTES = 16_000
+"""A variable of at most so many bytes is put into the index as values."""
+MOST_VALUE_BYTES = 1_000_000
+"""So is a coordinate, or a variable that is not covered, of at most so many bytes."""
+_MOST_EMBEDDED = 32_000_000
+_FAILURES = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    NotImplementedError,
+    DataError,
+)
+_KEPT = (
+    "zlib", "szip", "zstd", "bzip2", "blosc", "shuffle", "complevel", "fletcher32", "contiguous", "chunksizes",
+    "chunks", "preferred_chunks", "original_shape", "char_dim_name", "dtype",
+)  # fmt: skip
+
+Find = Callable[[str], Stored | None]
+
+
+def listed(path: str) -> Index:
+    """Return the index of a NetCDF, HDF5 or Zarr file.
+
+    Args:
+        path: As `catalog.data.places.address` writes it.
+
+    Raises:
+        DataUnreadable: It cannot be opened. DataChanged: It was written to meanwhile.
+    """
+    place = place_of(path)
+    form: Any = sniff(place)
+    source = Source(place, folder=form == "zarr")
+    way = Distribution(protocol="zarr" if form == "zarr" else "file", address=path)
+    try:
+        with source.held() as fd, opened(way, Reach()) as dataset:
+            before = _state(fd, dataset, form)
+            with _finder(place, fd, form) as find:
+                known = before[:2] if form != "zarr" else None
+                variables = tuple(_variables(dataset, find, source, known))
+            if _state(fd, dataset, form) != before:
+                raise changed()
+            return Index(
+                form=form,
+                size=before[0],
+                mtime_ns=before[1],
+                attributes={str(name): value for name, value in dataset.attrs.items()},
+                encoding={k: v for k, v in dataset.encoding.items() if k in {"groups", "unlimited_dims"}},
+                sizes={str(name): int(size) for name, size in dataset.sizes.items()},
+                variables=variables,
+                files=before[2],
+            )
+    finally:
+        source.close()
+
+
+def _state(fd: int, dataset: xr.Dataset, form: Literal["netcdf3", "netcdf4", "zarr"]) -> tuple[int, int, Any]:
+    """Size, mtime and metadata files of what is listed."""
+    if form != "zarr":
+        return *facts(fd), ()
+    files = tuple(zarrs.metadata_files(fd, [str(name) for name in dataset.variables]))
+    return sum(size for _, size, _ in files), max((mtime for _, _, mtime in files), default=0), files
+
+
+def _finder(place: Path, fd: int, form: str) -> contextlib.AbstractContextManager[Find]:
+    """A context that gives a function from a variable's name and shape to where its cells lie."""
+    if form == "zarr":
+        return zarrs.finder(place, fd)
+    if form == "netcdf4":
+        return hdf.finder(opened_as(fd))
+    laid = classic.lay_out(Path(opened_as(fd)))
+    return contextlib.nullcontext(lambda name: _classic(laid[name]))
+
+
+def _classic(laid: classic.Laid) -> Stored:
+    dtype = np.dtype(laid.dtype)
+    return Stored(laid.shape, dtype, bytes(dtype.itemsize), Plain(laid.begin, laid.strides))
+
+
+def _variables(
+    dataset: xr.Dataset, find: Find, source: Source, known: tuple[int, int] | None
+) -> Iterator[Variable]:
+    """Each variable with its values, or where its cells lie, or neither."""
+    chunks = embedded = 0
+    for key, variable in dataset.variables.items():
+        name = str(key)
+        stored = _found(variable, find, name, source, known)
+        if stored is not None and isinstance(stored.layout, Chunks):
+            chunks += stored.layout.offsets.size
+            stored = stored if chunks <= MOST_CHUNKS else None
+        values = None
+        if embedded <= _MOST_EMBEDDED and _is_small(name, variable, covered=stored is not None):
+            values = _values(variable)
+            embedded += 0 if values is None else values.nbytes
+        yield Variable(
+            name=name,
+            dims=tuple(str(dimension) for dimension in variable.dims),
+            shape=tuple(int(size) for size in variable.shape),
+            dtype=variable.dtype if values is None else values.dtype,
+            attributes={str(k): value for k, value in variable.attrs.items()},
+            encoding={k: variable.encoding[k] for k in _KEPT if k in variable.encoding},
+            values=values,
+            stored=stored if values is None else None,
+        )
+
+
+def _found(
+    variable: xr.Variable, find: Find, name: str, source: Source, known: tuple[int, int] | None
+) -> Stored | None:
+    """Where the cells of a variable lie, if reading them there gives the same."""
+    try:
+        stored = find(name)
+        if stored is None:
+            return None
+        made = Variable(name, variable.dims, variable.shape, variable.dtype, {}, {}, None, stored)  # type: ignore[arg-type]
+        made.check(known[0] if known else 1 << 62)
+        cells = Cells(OpenFile(source, known), name, stored, variable.dtype)
+        return stored if _agree(variable, cells) else None
+    except _FAILURES:
+        return None
+
+
+def _agree(variable: xr.Variable, cells: Cells) -> bool:
+    """Tell whether the first, the middle and the last cell are the same read either way."""
+    if not variable.size:
+        return True
+    for place in ([0] * variable.ndim, [n // 2 for n in variable.shape], [n - 1 for n in variable.shape]):
+        key = tuple(slice(at, at + 1) for at in place)
+        theirs, ours = np.asarray(variable[key].values), cells.read(key)
+        if (theirs.dtype, theirs.shape, theirs.tobytes()) != (ours.dtype, ours.shape, ours.tobytes()):
+            return False
+    return True
+
+
+def _is_small(name: str, variable: xr.Variable, *, covered: bool) -> bool:
+    """Tell whether the values are for the index; what would inflate too much for it is not."""
+    chunk = variable.encoding.get("chunksizes") or variable.encoding.get("chunks") or ()
+    if math.prod(map(int, chunk)) * variable.dtype.itemsize > MOST_CHUNK_BYTES:
+        return False
+    most = MOST_VALUE_BYTES if not covered or variable.dims == (name,) else SMALL_BYTES
+    return int(variable.nbytes) <= most
+
+
+def _values(variable: xr.Variable) -> npt.NDArray[Any] | None:
+    try:
+        values = np.asarray(variable.values)
+    except _FAILURES:
+        return None
+    as_shown = values.shape == variable.shape and values.dtype == variable.dtype
+    plain = values.dtype.kind in "biufcSU" or all(type(value) is str for value in values.flat)
+    return values if as_shown and plain and values.dtype.kind != "V" else None

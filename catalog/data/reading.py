@@ -1,0 +1,225 @@
+"""Reading the cells of a variable that are asked for, and as little else as can be.
+
+What is near in the file is read at once; of each chunk only the cells asked for are put together from its shuffled
+bytes. Reads are positioned and hold no lock; inflating and copying run without the GIL.
+"""
+
+import itertools
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from catalog.data.decoded import Decoded, Inflated
+from catalog.data.inflating import Buffers, inflated, planes
+from catalog.data.keys import Along, Touched, along, returned, touched
+from catalog.data.layouts import Chunks, Plain, Stored
+from catalog.data.positioned import Source, changed, check_missing, facts, fill, read_chunk
+from catalog.data.windows import NEAR_BYTES, contiguous, runs, windows
+
+_Bytes = npt.NDArray[np.uint8]
+_Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is asked for of one chunk: its number in the index, and what along each dimension."""
+
+    chunk: int
+    touched: tuple[Touched, ...]
+
+    def of(self, found: _Array) -> _Array:
+        """Return the part of the answer that the chunk fills."""
+        place: tuple[Any, ...] = (*(one.at for one in self.touched), ...)
+        part: _Array = found[place]
+        return part
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return the chunk's place in the grid of chunks."""
+        return tuple(one.number for one in self.touched)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """What the variables of an open file have in common.
+
+    Args:
+        source: The open file or folder.
+        known: Size and mtime (ns) that the file must have; None for a folder, whose chunks have their own.
+        cache: Keeps inflated chunks; None for none.
+        key: What tells this state of this file from all others in the cache.
+        buffers: Memory of each thread.
+    """
+
+    source: Source
+    known: tuple[int, int] | None
+    cache: Decoded | None = None
+    key: Hashable = None
+    buffers: Buffers = field(default_factory=Buffers)
+
+
+class Cells:
+    """The cells of one variable of an open file or folder; usable from any thread.
+
+    Args:
+        origin: The file.
+        name: The variable's name.
+        stored: How it lies there.
+        dtype: Type of the answer: numbers, or text of the length of the last dimension there.
+    """
+
+    def __init__(self, origin: OpenFile, name: str, stored: Stored, dtype: np.dtype[Any]) -> None:
+        self._source, self._known, self._buffers = origin.source, origin.known, origin.buffers
+        self._cache, self._key = origin.cache, (origin.key, name)
+        self._stored, self.dtype = stored, dtype
+        self._text = dtype.kind == "S" and dtype.itemsize > 1
+        self._native = stored.dtype.newbyteorder("=")
+        self._fill = np.frombuffer(stored.fill, self._native)[0]
+        self.shape = stored.shape[:-1] if self._text else stored.shape
+
+    def read(self, key: tuple[Any, ...]) -> _Array:
+        """Return the cells at a key: a number, a slice or a 1-D array of numbers for each dimension (orthogonal).
+
+        Raises:
+            IndexError: The key lies outside. DataChanged: The file is not the one that was indexed.
+            DataUnreadable: It is damaged.
+        """
+        parts = (*key, slice(None)) if self._text else key
+        asked = [along(part, size) for part, size in zip(parts, self._stored.shape, strict=True)]
+        found = np.empty([one.count for one in asked], self._native)
+        if found.size:
+            with self._source.held() as fd:
+                layout = self._stored.layout
+                if isinstance(layout, Chunks):
+                    self._chunked(fd, layout, asked, found)
+                else:
+                    self._plain(fd, layout, asked, found)
+                if self._known is not None and facts(fd) != self._known:
+                    raise changed()
+        found = returned(found, asked)
+        if self._text:
+            text: _Array = np.ascontiguousarray(found).view(self.dtype)[..., 0]
+            return text
+        return found if found.dtype == self.dtype else found.astype(self.dtype)
+
+    def _plain(self, fd: int, layout: Plain, asked: Sequence[Along], out: _Array) -> None:
+        if layout.offset is None:
+            out[...] = self._fill
+            return
+        for window in windows(asked, layout.strides, self._stored.dtype.itemsize):
+            buffer = self._buffers.take("read", window.nbytes)
+            fill(fd, buffer, layout.offset + window.offset)
+            out[window.at] = window.cells(buffer, self._stored.dtype)
+
+    def _chunked(self, fd: int, layout: Chunks, asked: list[Along], found: _Array) -> None:
+        size = layout.nbytes(self._stored.dtype.itemsize)
+        pieces = self._pieces(layout, asked)
+        cache = self._cache if self._cache is not None and self._cache.takes(len(pieces) * size) else None
+        waiting = []
+        for piece in pieces:
+            if layout.offsets[piece.chunk] < 0:
+                if layout.place is not None:
+                    check_missing(fd, layout.place.parts(piece.numbers()))
+                piece.of(found)[...] = self._fill
+            elif not layout.filters and layout.place is None and size > NEAR_BYTES:
+                self._unfiltered(fd, layout, piece, piece.of(found))
+            elif cache is not None and (known := cache.get((self._key, piece.chunk))) is not None:
+                self._put(known, layout.chunk, piece, found)
+            else:
+                waiting.append(piece)
+        for piece, stored in self._each(fd, layout, waiting):
+            self._put(self._inflated(layout, piece, stored, cache), layout.chunk, piece, found)
+
+    def _pieces(self, layout: Chunks, asked: list[Along]) -> list[Piece]:
+        """What is asked for of each chunk, in the order of the file."""
+        if not asked:
+            return [Piece(0, ())]
+        parts = [touched(one, length) for one, length in zip(asked, layout.chunk, strict=True)]
+        numbers = np.zeros((), np.intp)
+        for count, part in zip(layout.grid(self._stored.shape), parts, strict=True):
+            numbers = numbers[..., None] * count + np.array([one.number for one in part], np.intp)
+        flat = numbers.ravel()
+        found = [Piece(*pair) for pair in zip(flat.tolist(), itertools.product(*parts), strict=True)]
+        if len(found) == 1:
+            return found
+        return [found[at] for at in np.argsort(layout.offsets[flat], kind="stable").tolist()]
+
+    def _each(self, fd: int, layout: Chunks, pieces: list[Piece]) -> Iterator[tuple[Piece, _Bytes]]:
+        """Each piece with its chunk as it is stored; the bytes are valid until the next."""
+        numbers = [piece.chunk for piece in pieces]
+        sizes = layout.sizes[numbers].tolist()
+        if layout.place is not None and layout.mtimes is not None:
+            for piece, size, mtime in zip(pieces, sizes, layout.mtimes[numbers].tolist(), strict=True):
+                buffer = self._buffers.take("read", size)
+                read_chunk(fd, layout.place.parts(piece.numbers()), (size, mtime), buffer)
+                yield piece, buffer
+            return
+        starts = layout.offsets[numbers].tolist()
+        for first, last in runs(starts, sizes):
+            base = starts[first]
+            ends = (start + size for start, size in zip(starts[first:last], sizes[first:last], strict=True))
+            buffer = self._buffers.take("read", max(ends) - base)
+            fill(fd, buffer, base)
+            for at in range(first, last):
+                yield pieces[at], buffer[starts[at] - base : starts[at] - base + sizes[at]]
+
+    def _inflated(self, layout: Chunks, piece: Piece, stored: _Bytes, cache: Decoded | None) -> Inflated:
+        mask = int(layout.masks[piece.chunk]) if layout.masks.size else 0
+        size = layout.nbytes(self._stored.dtype.itemsize)
+        if cache is None:
+            return Inflated(*inflated(layout.filters, mask, stored, size, self._room))
+        data, shuffled = inflated(layout.filters, mask, stored, size, _own)
+        kept = Inflated(data.copy() if np.may_share_memory(data, stored) else data, shuffled)
+        cache.put((self._key, piece.chunk), kept)
+        return kept
+
+    def _room(self, size: int) -> _Bytes:
+        return self._buffers.take("inflated", size)
+
+    def _put(self, chunk: Inflated, shape: tuple[int, ...], piece: Piece, found: _Array) -> None:
+        """Put the cells that are asked for of a chunk where they go."""
+        inside = tuple(one.inside for one in piece.touched)
+        chosen = [(axis, one.chosen) for axis, one in enumerate(piece.touched) if one.chosen is not None]
+        if not chosen:
+            self._join(chunk, shape, inside, piece.of(found))
+            return
+        counts = [len(range(*one.indices(count))) for one, count in zip(inside, shape, strict=True)]
+        block: _Array = np.empty(counts, self._native)
+        self._join(chunk, shape, inside, block)
+        for axis, indices in chosen:
+            block = np.take(block, indices, axis)
+        piece.of(found)[...] = block
+
+    def _join(self, chunk: Inflated, shape: tuple[int, ...], inside: tuple[slice, ...], out: _Array) -> None:
+        """Put the bytes of a chunk's items together, in native byte order."""
+        dtype = self._stored.dtype
+        if not chunk.shuffled or dtype.itemsize == 1:
+            size = math.prod(shape) * dtype.itemsize
+            out[...] = chunk.data[:size].view(dtype).reshape(shape)[inside]
+            return
+        ordered = planes(chunk.data, shape, dtype.itemsize)
+        if dtype.str[0] == ">":
+            ordered.reverse()
+        if dtype.itemsize == 2:  # noqa: PLR2004 - two bytes are joined faster by arithmetic
+            whole = out.view(np.uint16)
+            np.left_shift(ordered[1][inside], np.uint16(8), out=whole, dtype=np.uint16)
+            np.bitwise_or(whole, ordered[0][inside], out=whole)
+            return
+        target = out[..., None].view(np.uint8)
+        for at, plane in enumerate(ordered):
+            target[..., at] = plane[inside]
+
+    def _unfiltered(self, fd: int, layout: Chunks, piece: Piece, out: _Array) -> None:
+        """A large chunk without filters is read in part."""
+        itemsize = self._stored.dtype.itemsize
+        if int(layout.sizes[piece.chunk]) != layout.nbytes(itemsize):
+            raise changed()
+        plain = Plain(int(layout.offsets[piece.chunk]), contiguous(layout.chunk, itemsize))
+        self._plain(fd, plain, [one.within() for one in piece.touched], out)
+
+
+def _own(size: int) -> _Bytes:
+    return np.empty(size, np.uint8)
