@@ -18,3 +18,10 @@ def longitudes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     turns = np.ceil((native - _HALF) / _TURN)
     outside = np.isfinite(native) & (np.abs(native) > _HALF)
     return np.where(outside, native - np.where(outside, turns, 0) * _TURN, native).astype(native.dtype)
+
+
+def unrolled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return longitudes that go on across the seam of their source: 350, 355, 0, 5 become 350, 355, 360, 365."""
+    steps = np.diff(values)
+    turns = np.concatenate([[0], np.cumsum(steps < -_HALF) - np.cumsum(steps > _HALF)])
+    return np.asarray(values + _TURN * turns, np.float64)

@@ -20,6 +20,7 @@ from catalog.data.plain import plain_attributes, words
 from catalog.errors import NotSubsettable, TooLarge
 from catalog.formats._credits import described, said
 from catalog.formats._fields import Field, field
+from catalog.formats._places import unrolled
 
 SUFFIX = "tif"
 MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -87,7 +88,7 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
 
 def _frame(shown: Field) -> _Frame:
     """The raster's place; refuses what is no regular grid."""
-    x, y = _unrolled(shown.longitudes), shown.latitudes
+    x, y = unrolled(shown.longitudes), shown.latitudes
     width, height = _step(x, "longitudes"), _step(y, "latitudes")
     columns = np.arange(x.size) if width > 0 else np.arange(x.size)[::-1]
     rows = np.arange(y.size) if height < 0 else np.arange(y.size)[::-1]
@@ -100,12 +101,6 @@ def _frame(shown: Field) -> _Frame:
         columns = np.roll(columns, -first)
         west += first * abs(width) - _TURN
     return _Frame(west, float(y[rows[0]]) + abs(height) / 2, abs(width), abs(height), columns, rows)
-
-
-def _unrolled(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Longitudes that go on across the seam of their source."""
-    steps = np.diff(x)
-    return x + _TURN * np.concatenate([[0], np.cumsum(steps < -_HALF) - np.cumsum(steps > _HALF)])
 
 
 def _step(centres: npt.NDArray[np.float64], name: str) -> float:
