@@ -1,24 +1,32 @@
-"""What is asked of a dataset: variables × box × time × depth × stride."""
+"""What is asked of a dataset: variables × place (box, shape, indices) × time × depth × stride, then what is made of it.
+
+A single instant or depth is exact, as `indices` are; `method=nearest` lets it mean the nearest step or level that is at
+most half a step away, as ERDDAP does unasked, and the answer then says both (`requested_time`, `requested_depth`).
+"""
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from catalog.data import geometry, hyperslabs, reductions
 from catalog.errors import BadRequest
 from catalog.instant import interval
 from catalog.record import BBox, Model, Name
 from catalog.search import read_bbox
 
 MAX_VARIABLES = 1_000
-_READ = ("variables", "bbox", "time", "depth", "stride")
+_READ = ("variables", "bbox", "time", "depth", "stride", "indices", "coords", "method", "qc", "reduce")
+_WORDS = {"method": ("", "nearest", "linear"), "qc": ("", "good")}
 _STRIDE = re.compile(r"(?:(?P<axis>[^\s:,][^:,]*):)?(?P<step>[1-9]\d{0,8})")
 _HINTS = {
     "variables": "write variables=adt,ugos",
     "depth": "write depth=0/50 (metres, positive down) or depth=10",
     "stride": "write stride=2 or stride=time:2,latitude:3",
+    "method": "write method=nearest or method=linear",
+    "qc": "write qc=good",
 }
 
 
@@ -35,7 +43,8 @@ class Cut(Model):
             (start:stride:stop, stop included).
         coords: A place as WKT or GeoJSON: POINT and MULTIPOINT (nearest cells), LINESTRING (a transect), POLYGON and
             MULTIPOLYGON (cells whose centre is inside).
-        method: How a point's numbers are made: those of the nearest cell, or linear between cells.
+        method: How the numbers of points are made: those of the nearest cell (also where nothing is said), or linear
+            between cells. Where `nearest` is said, a single instant or depth means the nearest within half a step.
         qc: `good`: only values that the data's own quality flags call good.
         reduce: Reductions over axes, one after another: `mean(time)`, `max(longitude,latitude)`, `mean(time:month)`.
     """
@@ -47,7 +56,7 @@ class Cut(Model):
     stride: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     indices: str = ""
     coords: str = ""
-    method: Literal["nearest", "linear"] = "nearest"
+    method: Literal["", "nearest", "linear"] = ""
     qc: Literal["", "good"] = ""
     reduce: str = ""
 
@@ -66,9 +75,8 @@ class Cut(Model):
             found["depth"] = f"{self.depth[0]!r}/{self.depth[1]!r}"
         if self.stride:
             found["stride"] = ",".join(f"{axis}:{step}" for axis, step in self.stride.items())
-        plain = {name: getattr(self, name) for name in ("indices", "coords", "qc", "reduce")}
-        method = {"method": self.method} if self.method != "nearest" else {}
-        return found | {name: text for name, text in plain.items() if text} | method
+        plain = {name: getattr(self, name) for name in ("indices", "coords", "method", "qc", "reduce")}
+        return found | {name: text for name, text in plain.items() if text}
 
 
 def parse(parameters: Mapping[str, str]) -> Cut:
@@ -81,13 +89,39 @@ def parse(parameters: Mapping[str, str]) -> Cut:
         if name not in _READ:
             raise BadRequest(f"there is no parameter {name[:60]!r}", hint="parameters: " + ", ".join(_READ))
     given = {name: value for name, value in parameters.items() if value.strip()}
+    texts = {name: " ".join(given.get(name, "").split()) for name in ("indices", "coords", "reduce")}
+    method, qc = (_word(name, given.get(name, "").strip()) for name in ("method", "qc"))
+    _check_place(texts, method, "bbox" in given)
     return Cut(
         variables=_variables(given.get("variables", "")),
         bbox=read_bbox(given["bbox"]) if "bbox" in given else None,
         time=interval(given["time"], any_calendar=True) if "time" in given else None,
         depth=_depth(given["depth"]) if "depth" in given else None,
         stride=_stride(given["stride"]) if "stride" in given else {},
+        method=method,
+        qc=qc,
+        **texts,
     )
+
+
+def _word(name: str, text: str) -> Any:
+    """The value of a parameter that has few."""
+    if text not in _WORDS[name]:
+        raise BadRequest(f"{name}={text[:60]!r} cannot be read", hint=_HINTS[name])
+    return text
+
+
+def _check_place(texts: Mapping[str, str], method: str, has_box: bool) -> None:  # noqa: FBT001
+    """Refuse a place that cannot be read, or that is said twice."""
+    if texts["indices"]:
+        hyperslabs.parse(texts["indices"])
+    if texts["reduce"]:
+        reductions.parse(texts["reduce"])
+    kind = geometry.parse(texts["coords"]).kind if texts["coords"] else ""
+    if kind and has_box:
+        raise BadRequest("coords= and bbox= both say where", hint="write one of them")
+    if method == "linear" and kind not in {"point", "points"}:
+        raise BadRequest("method=linear is for points", hint="add coords=POINT(107.5 20.5), or leave it out")
 
 
 def _variables(text: str) -> tuple[str, ...]:

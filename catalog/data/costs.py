@@ -1,0 +1,134 @@
+"""What a cut costs, known from shapes and chunks before anything but coordinates is read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from catalog.data.cells import chunk_groups
+from catalog.data.grids import Grid
+from catalog.data.packing import decoded_itemsize
+from catalog.data.placing import Placed
+from catalog.data.selection import with_companions
+from catalog.record import Model
+
+
+class Limits(Model):
+    """What one cut may cost: bytes of its unpacked result, and bytes of chunks inflated for it."""
+
+    result_bytes: int
+    decoded_bytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cut costs; of a reduction, what is read for it.
+
+    Args:
+        cells: Cells of data, over all variables.
+        result_bytes: Bytes of the unpacked result.
+        decoded_bytes: Bytes of chunks inflated for it.
+        rows: Rows of the long table that CSV and its like have.
+    """
+
+    cells: int
+    result_bytes: int
+    decoded_bytes: int
+    rows: int = 0
+
+    def within(self, limits: Limits) -> bool:
+        """Tell whether the limits allow it."""
+        return self.result_bytes <= limits.result_bytes and self.decoded_bytes <= limits.decoded_bytes
+
+
+def cost_of(grid: Grid, place: Placed, names: tuple[str, ...]) -> Cost:
+    """Return what it costs to take the wanted variables of these names, and what describes them, at a place."""
+    cells = result = decoded = 0
+    sizes: dict[str, int] = {}
+    for name in with_companions(grid, names):
+        if name in place.picked.dropped:
+            continue
+        if name in place.picked.replaced:
+            result += place.picked.replaced[name].nbytes
+            continue
+        variable = grid.dataset.variables[name]
+        shape = shape_of(variable, place)
+        taken = product(shape.values())
+        if name in names:
+            cells += taken
+            sizes |= shape
+        result += taken * _itemsize(variable, place)
+        decoded += _inflated(variable, place)
+    result += sum(int(variable.nbytes) for variable in place.added.values())
+    return Cost(cells, result, decoded, product(sizes.values()))
+
+
+def shape_of(variable: xr.Variable, place: Placed) -> dict[str, int]:
+    """Return the sizes of a variable's dimensions at a place."""
+    indices = place.picked.indices
+    found = {str(d): len(indices[str(d)]) if str(d) in indices else n for d, n in variable.sizes.items()}
+    for cells in place.cells:
+        into = cells.dimensions(variable)
+        if into:
+            found = {d: n for d, n in found.items() if d not in cells.places}
+            found |= {d: cells.count if len(into) == 1 else 1 for d in into}
+    return found
+
+
+def _itemsize(variable: xr.Variable, place: Placed) -> int:
+    """The most bytes of an unpacked value: whole numbers that become missing or means are unpacked to float64."""
+    known = decoded_itemsize(variable.dtype, variable.attrs)
+    if place.picked.keeps or any(cells.weights is not None for cells in place.cells):
+        return max(known, 8) if variable.dtype.kind in "iuf" else known
+    return known
+
+
+def _inflated(variable: xr.Variable, place: Placed) -> int:
+    """Bytes of all chunks of a variable that the place touches."""
+    chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
+    chunks = chunks if chunks and len(chunks) == variable.ndim else None
+    several = [c for c in place.cells if not set(c.places) & set(place.picked.indices)]
+    gathered = {d for c in several for d in c.places}
+    sizes = []
+    for axis, (dimension, size) in enumerate(variable.sizes.items()):
+        chunk = int(chunks[axis]) if chunks else 1
+        if dimension not in gathered:
+            sizes.append(_touched(str(dimension), size, chunk, place) * chunk)
+    for cells in several:
+        there = {d: indices for d, indices in cells.places.items() if d in variable.dims}
+        if there:
+            sizes.append(_gathered(variable, there, chunks))
+    return product(sizes) * int(variable.dtype.itemsize)
+
+
+def _touched(dimension: str, size: int, chunk: int, place: Placed) -> int:
+    """How many chunks along a dimension are touched."""
+    indices = place.picked.indices.get(dimension)
+    if indices is None:
+        return -(-size // chunk)
+    if not indices.size:
+        return 0
+    plain = place.slices[dimension]
+    if plain is not None and plain.step is not None and plain.step > chunk:
+        return int(indices.size)
+    if plain is not None:
+        return int(indices[-1]) // chunk - int(indices[0]) // chunk + 1
+    return int(np.unique(indices // chunk).size)
+
+
+def _gathered(variable: xr.Variable, there: dict[str, np.ndarray], chunks: Iterable[int] | None) -> int:
+    """Cells of the chunks, in the gathered dimensions, that hold one of the places; of their windows without chunks."""
+    groups = chunk_groups(variable, there)
+    if chunks is not None:
+        known = dict(zip(map(str, variable.dims), chunks, strict=True))
+        return len(groups) * product(int(known[d]) for d in there)
+    return sum(product(int(np.ptp(indices[group])) + 1 for indices in there.values()) for group in groups)
+
+
+def product(numbers: Iterable[int]) -> int:
+    """Return the product of whole numbers, however large."""
+    total = 1
+    for number in numbers:
+        total *= int(number)
+    return total
