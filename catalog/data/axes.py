@@ -10,49 +10,40 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from catalog.data.clock import Clock
-from catalog.data.packing import unpack
-from catalog.errors import DataUnreadable
+from catalog.data.roles import (
+    MAX_COORDINATE,
+    Role,
+    is_lettered,
+    is_named,
+    is_plausible,
+    is_standard,
+    points,
+    role_units,
+    units_fit,
+    values,
+)
 from catalog.record import Kind
 
-MAX_COORDINATE = 50_000_000
-_MAX_CHUNK = 500_000_000
-_NEVER_WRITTEN = 9.9e36  # netCDF's fill value of floats that nobody wrote, 9.97e36
+__all__ = [
+    "MAX_COORDINATE",
+    "Axes",
+    "Geometry",
+    "Role",
+    "clock",
+    "depth_factor",
+    "find",
+    "points_down",
+    "values",
+]
+
 Geometry = Literal["rectilinear", "points", "curvilinear", "mesh", "none"]
-Role = Literal["longitude", "latitude", "vertical", "time"]
-_EAST = re.compile(r"degrees?_?(e|east)", re.IGNORECASE)
-_NORTH = re.compile(r"degrees?_?(n|north)", re.IGNORECASE)
-_DEGREES = re.compile(r"deg(ree)?s?|°|", re.IGNORECASE)
-_SINCE = re.compile(r"\w+\s+since\s+\S.*", re.IGNORECASE)
-_NAMES: Mapping[Role, re.Pattern[str]] = {
-    "longitude": re.compile(r"(nav_|t|u|x|g|geo)?lon(g|gitudes?)?(_?(rho|t|c))?", re.IGNORECASE),
-    "latitude": re.compile(r"(nav_|t|u|x|g|geo)?lat(itudes?)?(_?(rho|t|c))?", re.IGNORECASE),
-    "vertical": re.compile(
-        r"depth\w*|z|z[_a]\w*|lev(el)?s?|height|altitude|elevation|pres(sure)?|sigma|s_rho|siglay",
-        re.IGNORECASE,
-    ),
-    "time": re.compile(r"time|t|date|juld|ocean_time|time_counter|valid_time|datetime", re.IGNORECASE),
-}
-_LETTERED = re.compile(r"(?P<stem>\w*)(?P<letter>[xy])(?P<end>c?)", re.IGNORECASE)  # COADSX, xc
-_BOUNDS = re.compile(r"_(bnds|bounds)$|edges$")
-_STANDARD: Mapping[Role, frozenset[str]] = {
-    "longitude": frozenset({"longitude"}),
-    "latitude": frozenset({"latitude"}),
-    "vertical": frozenset({
-        "depth", "height", "altitude", "height_above_mean_sea_level", "height_above_geoid", "sea_water_pressure",
-        "air_pressure", "height_above_reference_ellipsoid", "depth_below_geoid", "ocean_sigma_coordinate",
-        "ocean_s_coordinate", "ocean_s_coordinate_g1", "ocean_s_coordinate_g2", "ocean_double_sigma_coordinate",
-        "ocean_sigma_z_coordinate", "model_level_number",
-    }),
-    "time": frozenset({"time"}),
-}  # fmt: skip
-_DEGREE_ROLES: tuple[Role, ...] = ("longitude", "latitude")
-_OTHER_LETTER = str.maketrans("xyXY", "yxYX")
+_BOUNDS = re.compile(r"_(bnds|bounds|vertices)$|edges$")
+_ROLES: tuple[Role, ...] = ("longitude", "latitude", "vertical", "time")
+_STAGGERED = re.compile(r"_?(u|v|w|f|t|psi|rho|vert|corner)$", re.IGNORECASE)
 _EDGES = ("bounds", "climatology", "edges")
-_LETTER: Mapping[Role, str] = {"longitude": "X", "latitude": "Y", "vertical": "Z", "time": "T"}
 _FEATURES: Mapping[str, Kind] = {
     "timeseries": "timeseries", "profile": "profile", "trajectory": "trajectory", "point": "points",
     "timeseriesprofile": "profile", "trajectoryprofile": "profile", "station": "timeseries",
@@ -90,7 +81,7 @@ def find(dataset: xr.Dataset) -> Axes:
     """Return the axes of a dataset; of values, only those of axes that nothing but a letter (`x`) names are read."""
     described = _described(dataset)
     found: dict[Role, str | None] = {}
-    for role in _NAMES:
+    for role in _ROLES:
         found[role] = _best(dataset, role, described, taken=set(found.values()))
     longitude, latitude = found["longitude"], found["latitude"]
     if longitude is None or latitude is None:
@@ -111,26 +102,6 @@ def find(dataset: xr.Dataset) -> Axes:
         positions=positions,
         problems=problems,
     )
-
-
-def values(variable: xr.Variable | xr.DataArray) -> npt.NDArray[np.float64]:
-    """Return a coordinate's unpacked values as float64, of its shape, NaN where missing.
-
-    Raises:
-        DataUnreadable: It is text, or larger than may be loaded (50 million values, a chunk of 500 MB).
-    """
-    chunk = variable.encoding.get("chunksizes") or ()
-    inflated = int(np.prod([int(n) for n in chunk], dtype=object)) * variable.dtype.itemsize if chunk else 0
-    if variable.size > MAX_COORDINATE or inflated > _MAX_CHUNK:
-        raise DataUnreadable(
-            f"the coordinate {variable.name if hasattr(variable, 'name') else ''} is too large to load"
-        )
-    raw = np.asarray(variable.values)
-    if raw.dtype.kind not in "iufb":
-        raise DataUnreadable(f"a coordinate of type {raw.dtype} has no numbers")
-    found = np.array(unpack(raw, variable.attrs), np.float64)
-    found[np.abs(found) >= _NEVER_WRITTEN] = np.nan
-    return found
 
 
 def clock(dataset: xr.Dataset, name: str) -> Clock:
@@ -183,7 +154,7 @@ def _described(dataset: xr.Dataset) -> set[str]:
                 names |= _words(value) if str(key).endswith(("_connectivity", "_coordinates")) else set()
         if role or "grid_mapping_name" in variable.attrs or _BOUNDS.search(str(name)):
             names.add(str(name))
-        if _units_fit("longitude", units := str(variable.attrs.get("units", ""))) or _units_fit(
+        if units_fit("longitude", units := str(variable.attrs.get("units", ""))) or units_fit(
             "latitude", units
         ):
             names.add(str(name))
@@ -208,67 +179,15 @@ def _best(dataset: xr.Dataset, role: Role, described: set[str], taken: set[str |
         name = str(key)
         if name in taken or name in bounds or variable.dtype.kind not in "iuf":
             continue
-        named = _NAMES[role].fullmatch(name) is not None or _is_lettered(dataset, role, name)
-        points = _points(role, variable, named=named, known=name in described or variable.dims == (name,))
-        if points:
+        named = is_named(role, name) or is_lettered(dataset, role, name)
+        sure = points(role, variable, named=named, known=name in described or variable.dims == (name,))
+        if sure:
             users = sum(
                 set(variable.dims) <= set(other.dims) and other.ndim > variable.ndim
                 for other in dataset.variables.values()
             )
-            ranked.append((points, users, -variable.ndim, -position, name))
+            ranked.append((sure, users, -variable.ndim, -position, name))
     return max(ranked)[-1] if ranked else None
-
-
-def _points(role: Role, variable: xr.Variable, *, named: bool, known: bool) -> int:
-    """How surely a variable is the axis of a role; 0: it is not.
-
-    `named`: its name is one of the role's; `known`: something says that it is a coordinate.
-    """
-    attributes = variable.attrs
-    standard = str(attributes.get("standard_name", "")).strip().lower()
-    fits = _units_fit(role, str(attributes.get("units", "")).strip())
-    letter = str(attributes.get("axis", "")).strip().upper() == _LETTER[role]
-    if role in _DEGREE_ROLES and fits is None:
-        letter = letter and (variable.ndim != 1 or _is_plausible(role, variable))
-        if standard.startswith(("grid_", "projection_")):  # degrees or metres of a map of its own
-            return 0
-    upright = str(attributes.get("positive", "")).lower() in {"up", "down"}
-    if standard and any(standard in others for other, others in _STANDARD.items() if other != role):
-        return 0
-    signs = (
-        (100 if known or letter else 90, standard in _STANDARD[role]),
-        (85, letter and fits is not False),
-        (80, role == "vertical" and upright and known),
-        (70 if known or named else 60, fits is True),
-        (40 if known else 20, named and fits is None and not standard and (known or variable.ndim <= 1)),
-    )
-    return max((points for points, holds in signs if holds), default=0)
-
-
-def _is_lettered(dataset: xr.Dataset, role: Role, name: str) -> bool:
-    """Tell whether x or y in a dimension's own name says longitude or latitude: COADSX beside COADSY."""
-    match = _LETTERED.fullmatch(name)
-    if role not in _DEGREE_ROLES or match is None or match["letter"].upper() != _LETTER[role]:
-        return False
-    other = match["stem"] + match["letter"].translate(_OTHER_LETTER) + match["end"]
-    opposite: Role = "latitude" if role == "longitude" else "longitude"
-    return all(
-        key in dataset.variables
-        and dataset[key].dims == (key,)
-        and _is_plausible(part, dataset[key].variable)
-        for key, part in ((name, role), (other, opposite))
-    )
-
-
-def _is_plausible(role: Role, variable: xr.Variable) -> bool:
-    """Tell whether a one-dimensional coordinate may be degrees of longitude or latitude by its values."""
-    try:
-        found = values(variable)
-    except DataUnreadable:
-        return False
-    least, most = (-360, 720) if role == "longitude" else (-90, 90)
-    steps = np.diff(found)
-    return bool(np.all((found >= least) & (found <= most)) and (np.all(steps > 0) or np.all(steps < 0)))
 
 
 def _positions(dataset: xr.Dataset, longitude: str, latitude: str) -> tuple[tuple[str, str], ...]:
@@ -283,10 +202,19 @@ def _positions(dataset: xr.Dataset, longitude: str, latitude: str) -> tuple[tupl
             and variable.dtype.kind in "iuf"
             and not _BOUNDS.search(str(name))
             and (
-                str(variable.attrs.get("standard_name", "")).strip().lower() in _STANDARD[role]
-                or _role_units(role, variable)
+                is_standard(role, variable)
+                or role_units(role, variable)
+                or is_other(role, str(name), variable)
             )
         ]
+
+    def is_other(role: Role, name: str, variable: xr.Variable) -> bool:
+        """Whether the axes are only named so, and this one as they are but for its place: lon_u beside lon_rho."""
+        main = dataset[longitude if role == "longitude" else latitude]
+        plain = variable.ndim == main.ndim > 1 and not {"units", "standard_name"} & (
+            set(variable.attrs) | set(main.attrs)
+        )
+        return plain and is_named(role, _STAGGERED.sub("", name)) and is_plausible(role, variable)
 
     def is_pair(x: str, y: str) -> bool:
         lines = dataset[x].dims == (x,) and dataset[y].dims == (y,)
@@ -309,31 +237,13 @@ def _topology(dataset: xr.Dataset) -> list[tuple[str, str]]:
         for key, value in variable.attrs.items() if "cf_role" in variable.attrs else ():
             named = [name for name in str(value).split() if name in dataset.variables]
             if str(key).endswith("_coordinates") and len(named) == 2:  # noqa: PLR2004
-                x, y = sorted(named, key=lambda name: _role_units("latitude", dataset[name].variable) is True)
+                x, y = sorted(named, key=lambda name: role_units("latitude", dataset[name].variable) is True)
                 fit = (
-                    _role_units("longitude", dataset[x].variable),
-                    _role_units("latitude", dataset[y].variable),
+                    role_units("longitude", dataset[x].variable),
+                    role_units("latitude", dataset[y].variable),
                 )
                 pairs += [(x, y)] if False not in fit else []
     return pairs
-
-
-def _role_units(role: Role, variable: xr.Variable) -> bool | None:
-    return _units_fit(role, str(variable.attrs.get("units", "")).strip())
-
-
-def _units_fit(role: Role, units: str) -> bool | None:
-    """True: the units prove the role, False: they deny it, None: they leave it open."""
-    if role == "time":
-        return True if _SINCE.fullmatch(units) else None
-    if role == "vertical":
-        if _EAST.fullmatch(units) or _NORTH.fullmatch(units) or _SINCE.fullmatch(units):
-            return False
-        return None
-    wanted = _EAST if role == "longitude" else _NORTH
-    if wanted.fullmatch(units):
-        return True
-    return None if _DEGREES.fullmatch(units) else False
 
 
 def _geometry(dataset: xr.Dataset, longitude: str | None, latitude: str | None) -> Geometry:

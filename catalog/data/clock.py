@@ -1,8 +1,12 @@
 """The times of a time axis, in the data's own calendar (CF conventions §4.4; year 0 included).
 
 Numbers such as `hours since 0000-01-01` become canonical instants (`catalog.instant`) and the whole
-numbers that order them. Months and years have no fixed length outside the 360-day calendar and are not
-decoded.
+numbers that order them.
+
+Months and years are the calendar's: `months since 1960-01-01` counts 2 as 1 March 1960, and 0.5 as the middle of
+January; a day that a month lacks is its last. UDUNITS, which CF cites, has a month of a twelfth of 365.242198781 days,
+with which monthly data would drift through the days of their months: no producer means that. Numbers that are neither
+whole nor half months are read as that part of the month's days, and called ambiguous (`Clock.ambiguous`).
 """
 
 import re
@@ -10,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import cftime
@@ -26,48 +31,71 @@ _SINCE = re.compile(r"\s*([A-Za-z]+)\s+since\s+(\S.*?)\s*", re.IGNORECASE)
 _MICROSECONDS = {
     "microsecond": 1, "millisecond": 1_000, "msec": 1_000, "ms": 1_000, "second": 1_000_000, "sec": 1_000_000,
     "s": 1_000_000, "minute": 60_000_000, "min": 60_000_000, "hour": 3_600_000_000, "hr": 3_600_000_000,
-    "h": 3_600_000_000, "day": 86_400_000_000, "d": 86_400_000_000,
+    "h": 3_600_000_000, "day": 86_400_000_000, "d": 86_400_000_000, "week": 604_800_000_000,
 }  # fmt: skip
 _CALENDARS = {
     "": "standard", "none": "standard", "gregorian": "standard", "standard": "standard", "julian": "julian",
     "proleptic_gregorian": "proleptic_gregorian", "noleap": "noleap", "365_day": "noleap", "all_leap": "all_leap",
     "366_day": "all_leap", "360_day": "360_day",
 }  # fmt: skip
+_MONTHS = {"month": 1, "mon": 1, "year": 12, "yr": 12}
+_DAYS_OF_YEAR = {"noleap": 365.0, "all_leap": 366.0, "360_day": 360.0, "julian": 365.25}
+_USUAL_YEAR = 365.2425
 _GREGORIAN_FROM = np.datetime64("1582-10-15T00:00:00", "us")
 _LAST = np.datetime64("9999-12-31T23:59:59", "us")
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How a time axis counts: microseconds a unit, the reference as written, and the calendar's CF name."""
+    """How a time axis counts.
+
+    Args:
+        unit: Microseconds a unit; the mean where it counts months or years.
+        reference: The reference as written.
+        calendar: The calendar's CF name.
+        months: How many months of the calendar a unit is; 0 where it has a fixed length.
+    """
 
     unit: int
     reference: str
     calendar: str
+    months: int = 0
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> "Clock":
         """Read `units` and `calendar`.
 
         Raises:
-            DataUnreadable: They are missing, unknown, or of no fixed length.
+            DataUnreadable: They are missing or unknown.
         """
         units = str(attributes.get("units", ""))
         match = _SINCE.fullmatch(units)
         calendar = _CALENDARS.get(str(attributes.get("calendar", "")).strip().lower())
         if match is None:
-            raise DataUnreadable(f"the time units {units[:60]!r} do not say since when")
+            raise DataUnreadable(
+                f"the time units {units[:60]!r} do not say since when, so no time can be dated"
+            )
         if calendar is None:
             raise DataUnreadable(f"the calendar {str(attributes.get('calendar'))[:60]!r} is unknown")
         name = match[1].lower()
         unit = _MICROSECONDS.get(name) or _MICROSECONDS.get(name.removesuffix("s"))
-        if unit is None and name in {"month", "months"} and calendar == "360_day":
-            unit = 30 * _MICROSECONDS["day"]
+        months = 0
         if unit is None:
-            raise DataUnreadable(f"the time unit {match[1][:30]!r} has no fixed length")
-        clock = cls(unit, _plain(match[2]), calendar)
-        clock._dates(np.zeros(1))  # a reference that cannot be read is said here
+            months = _MONTHS.get(name) or _MONTHS.get(name.removesuffix("s"), 0)
+            days = months * _DAYS_OF_YEAR.get(calendar, _USUAL_YEAR) / 12
+            unit = round(days * _MICROSECONDS["day"])
+        if not unit:
+            raise DataUnreadable(f"the time unit {match[1][:30]!r} is unknown")
+        if calendar == "360_day":
+            months = 0  # every month has 30 days there
+        clock = cls(unit, _plain(match[2]), calendar, months)
+        _check(clock.reference, calendar)
         return clock
+
+    def ambiguous(self, values: npt.NDArray[np.float64]) -> bool:
+        """Tell whether times are counted in months or years and are not all whole or half ones."""
+        halves = values[np.isfinite(values)] * 2
+        return bool(self.months) and not np.array_equal(halves, np.round(halves))
 
     @property
     def gregorian(self) -> bool:
@@ -83,7 +111,9 @@ class Clock:
         except (ValueError, CatalogError):
             return None
         known = np.isfinite(values)
-        counted = np.where(known, values, 0.0) * self.unit
+        if self.months:
+            values = self._counted(values)
+        counted = np.where(known, values, 0.0) * (1 if self.months else self.unit)
         if np.abs(counted).max(initial=0) > 4e17:  # noqa: PLR2004 - beyond year 12,000: no microseconds left
             return None
         times = start + np.round(counted).astype(np.int64).astype("timedelta64[us]")
@@ -120,6 +150,32 @@ class Clock:
         places = day * _MICROSECONDS["day"] + (times - days).astype(np.int64)
         return np.where(np.isnat(times), NEVER, places)
 
+    def _counted(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Microseconds since the reference of months or years of the calendar."""
+        start = self._dates(np.zeros(1), 1)[0]
+
+        def since(months: int) -> float:
+            return float((self._shifted(start, months) - start) / timedelta(microseconds=1))
+
+        found = np.full(values.shape, np.nan)
+        for place, value in np.ndenumerate(values):
+            if np.isfinite(value):
+                whole, rest = divmod(float(value) * self.months, 1)
+                first = since(int(whole))
+                found[place] = first + (rest * (since(int(whole) + 1) - first) if rest else 0.0)
+        return found
+
+    def _shifted(self, date: Any, months: int) -> Any:
+        """A date some months later, or the last day of a month that lacks it."""
+        year, month = divmod(date.year * 12 + date.month - 1 + months, 12)
+        parts = (date.hour, date.minute, date.second, date.microsecond)
+        for day in range(date.day, date.day - 4, -1):
+            try:
+                return self._date(year, month + 1, day, *parts)
+            except (ValueError, OverflowError):
+                continue
+        raise DataUnreadable(f"there is no month {month + 1} of year {year} in calendar {self.calendar}")
+
     def number(self, instant: str) -> float:
         """Return the time, in the axis's own units, of a canonical instant.
 
@@ -133,13 +189,20 @@ class Clock:
         micro = round(float(match[7] or 0) * 1e6)
         try:
             date = self._date(*parts, micro)
-            start = self._dates(np.zeros(1))[0]
-            return float((date - start) / timedelta(microseconds=1)) / self.unit
+            start = self._dates(np.zeros(1), 1)[0]
+            apart = float((date - start) / timedelta(microseconds=1))
+            return self._months_between(start, date) if self.months else apart / self.unit
         except (ValueError, OverflowError) as error:
             raise BadRequest(
                 f"the data's calendar, {self.calendar}, has no {instant}",
                 hint="ask for a time of that calendar",
             ) from error
+
+    def _months_between(self, start: Any, date: Any) -> float:
+        months = (date.year - start.year) * 12 + date.month - start.month
+        months -= int(self._shifted(start, months) > date)
+        first, following = self._shifted(start, months), self._shifted(start, months + 1)
+        return float(months + (date - first) / (following - first)) / self.months
 
     def _date(self, *parts: int) -> Any:
         with warnings.catch_warnings(action="ignore"):  # that CF has no year 0
@@ -150,11 +213,13 @@ class Clock:
         named = re.match(r"[+-]?0+-", self.reference) is not None or self.reference.startswith("-")
         return True if named else None
 
-    def _dates(self, values: npt.NDArray[np.float64]) -> list[Any]:
+    def _dates(self, values: npt.NDArray[np.float64], unit: int | None = None) -> list[Any]:
+        if self.months and unit is None:
+            values, unit = self._counted(values), 1
         try:
             with warnings.catch_warnings(action="ignore"):  # that CF has no year 0
                 dates = cftime.num2date(
-                    np.round(values * self.unit),
+                    np.round(values * (unit or self.unit)),
                     f"microseconds since {self.reference}",
                     calendar=self.calendar,
                     only_use_cftime_datetimes=True,
@@ -166,6 +231,12 @@ class Clock:
             ) from error
         found: list[Any] = np.atleast_1d(dates).tolist()
         return found
+
+
+@lru_cache(maxsize=1024)
+def _check(reference: str, calendar: str) -> None:
+    """Refuse a reference that cannot be read. Raises DataUnreadable."""
+    Clock(1, reference, calendar).instants(np.zeros(1))  # noqa: SLF001
 
 
 def position(instant: str) -> int:

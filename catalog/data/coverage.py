@@ -126,6 +126,11 @@ def _time(
     except DataUnreadable as error:
         problems.append({"code": "time-undecoded", "text": f"{name}: {error.message}"})
         return None
+    if clock.months:
+        said = f"{name} counts months or years: they are read as the calendar's"
+        if clock.ambiguous(found):
+            said += ", and a part of one as that part of its days, which is not what UDUNITS reads"
+        problems.append({"code": "calendar-months", "text": said})
     step = spacing(found)
     resolution["time"] = round(step * clock.unit / 1e6, 6) if step else None
     return {"start": ends[0], "end": ends[1], "calendar": clock.calendar}

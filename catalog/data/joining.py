@@ -64,6 +64,10 @@ def clocks(every: Sequence[Mapping[str, Any]]) -> tuple[Clock, ...] | None:
                 f"units that differ between members cannot be read: {error.message}"
             ) from error
         return None
+    if any(clock.months for clock in found) and len({_timing(attributes) for attributes in every}) > 1:
+        raise DataUnreadable(
+            "units that differ between members count months or years, which have no fixed length"
+        )
     calendars = sorted({clock.calendar for clock in found})
     if len(calendars) > 1:
         raise DataUnreadable(f"members differ in their calendar: {', '.join(calendars)}")

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.data import axes, opening
+from catalog.data import axes, opening, roles
 from catalog.data.clock import NEVER, Clock, position
 from catalog.data.coverage import box, cover
 from catalog.errors import DataUnreadable
@@ -140,7 +140,7 @@ def test_points_and_their_kind(attributes, place, times, kind):
         ("gridded/UGRIDv0.9_eleven_points.nc", "mesh", "mesh"),
         ("iris/nemo_1m_20150101-20150201_grid-T.nc", "grid", "curvilinear"),
         ("argo/13857_Rtraj.nc", "trajectory", "points"),
-        ("ncarg/seam.nc", "grid", "none"),
+        ("ncarg/seam.nc", "grid", "curvilinear"),
         ("compliance_checker/trajectory.zarr", "trajectory", "curvilinear"),
         ("iris/SOI_Darwin.nc", "timeseries", "none"),
         ("ferret/levitus_climatology.cdf", "grid", "rectilinear"),
@@ -193,7 +193,7 @@ def test_illegal_positions_are_left_out_and_said():
 
 
 def test_a_coordinate_that_is_too_large_is_not_loaded(monkeypatch):
-    monkeypatch.setattr(axes, "MAX_COORDINATE", 2)
+    monkeypatch.setattr(roles, "MAX_COORDINATE", 2)
     found = cover(grid("lon", "lat"))
     assert found["boxes"] == []
     assert found["problems"][0]["code"] == "coordinate-unreadable"
@@ -212,6 +212,12 @@ def test_a_coordinate_that_is_too_large_is_not_loaded(monkeypatch):
         ("days since 2001-02-28", "noleap", 1, "2001-03-01T00:00:00Z"),
         ("days since 2000-02-30", "360_day", 1, "2000-03-01T00:00:00Z"),
         ("months since 2000-01-01", "360_day", 1.5, "2000-02-16T00:00:00Z"),
+        ("months since 1960-01-01", "", 0.5, "1960-01-16T12:00:00Z"),
+        ("months since 1960-01-31", "", 1, "1960-02-29T00:00:00Z"),
+        ("months since 1960-01-31", "noleap", 25, "1962-02-28T00:00:00Z"),
+        ("months since 1960-01-01", "", -1, "1959-12-01T00:00:00Z"),
+        ("years since 2000-07-01", "proleptic_gregorian", 2.5, "2003-01-01T00:00:00Z"),
+        ("weeks since 2000-01-01", "", 2, "2000-01-15T00:00:00Z"),
         ("days since 1582-10-04", "standard", 1, "1582-10-15T00:00:00Z"),
     ],
 )
@@ -224,7 +230,7 @@ def test_times_are_told_in_their_calendar(units, calendar, value, instant):
 @pytest.mark.parametrize(
     ("units", "calendar"),
     [
-        ("Month", ""), ("", ""), ("months since 2000-01-01", "standard"), ("years since 2000-01-01", ""),
+        ("Month", ""), ("", ""), ("fortnights since 2000-01-01", "standard"), ("lunes since 2000-01-01", ""),
         ("days since yesterday", ""), ("days since 2000-13-01", ""), ("days since 2000-01-01", "lunar"),
     ],
 )  # fmt: skip
