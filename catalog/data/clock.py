@@ -236,7 +236,7 @@ class Clock:
 @lru_cache(maxsize=1024)
 def _check(reference: str, calendar: str) -> None:
     """Refuse a reference that cannot be read. Raises DataUnreadable."""
-    Clock(1, reference, calendar).instants(np.zeros(1))  # noqa: SLF001
+    Clock(1, reference, calendar).instants(np.zeros(1))
 
 
 def position(instant: str) -> int:
