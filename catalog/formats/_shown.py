@@ -95,6 +95,13 @@ class _Choice:
         self._dataset, self._axes, self._name = dataset, axes, name
         self._variable = dataset[name].variable
         self._told: list[str] = []
+        own = [
+            pair
+            for pair in axes.positions
+            if all(set(dataset[n].dims) <= set(dataset[name].dims) for n in pair)
+        ]
+        if own:  # a staggered grid or mesh has positions of its own for each place in its cells
+            self._axes = replace(axes, longitude=own[0][0], latitude=own[0][1])
         self._long = {str(d) for d, n in self._variable.sizes.items() if n > 1}
         self._roles = self._dimension_roles()
 
@@ -126,11 +133,12 @@ class _Choice:
         along = next((role for role in ("place", "latitude", "longitude") if role in roles), None)
         if {"latitude", "longitude"} <= set(roles):
             return self._plane("map", "longitude", "latitude")
-        if "place" in roles and not {"time", "depth"} & set(roles):
+        if "place" in roles and (self._axes.geometry != "points" or not {"time", "depth"} & set(roles)):
             return self._scatter()
         sides = [role for role in (along, "time", "depth") if role in roles]
         if along == "place" and "depth" not in roles:
-            return self._lines()
+            few = self._axes.kind == "timeseries" or self._dataset.sizes[roles["place"]] <= MOST_LINES
+            return self._lines() if few and self._axes.geometry == "points" else self._scatter()
         if len(sides) > 1:
             x, y = (along, "depth") if along and "depth" in roles else ("time", along or "depth")
             return self._plane("section", str(x), y)
@@ -195,7 +203,7 @@ class _Choice:
         for dimension in others:
             count = int(self._variable.sizes[dimension])
             role, texts = told_along(self._dataset, self._axes, dimension)
-            if role in {"time", "depth"} or count > 1:
+            if role in {"time", "depth"} or (count > 1 and dimension in self._dataset.variables):
                 self._told.append(texts[0] if role == "time" else f"{role} {texts[0]}")
             if count > 1:
                 self._told.append(f"{dimension} 1/{count}")

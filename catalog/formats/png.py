@@ -42,6 +42,7 @@ _CREDITS = (
     ("source", "Nguồn · Source"),
     ("citation", "Trích dẫn · Citation"),
 )
+_REGIONAL = 60.0  # degrees: on a wider map, the coast of one sea is a blot
 _CHARTED = (99.0, -1.0, 121.92, 25.0)
 _NAMES = (
     (113.2, 13.6, "Biển Đông"),
@@ -102,11 +103,20 @@ def _title(figure: Any, what: Shown) -> None:
     concept = _concept(what)
     first = f"{concept.label_vi} · {concept.label_en}" if concept else titled(what.name, what.attributes)
     units = words(what.attributes.get("units", "")).strip()
-    head = textwrap.shorten(f"{first} ({what.name})", 84, placeholder="…") + (
+    head = textwrap.shorten(f"{first} ({what.name})", 112, placeholder="…") + (
         f" [{units[:20]}]" if units else ""
     )
+    size = 10 if len(head) <= 84 else 7.5  # noqa: PLR2004
     figure.text(
-        0.5, 0.985, _clean(head), ha="center", va="top", size=10, weight="bold", color=_INK, parse_math=False
+        0.5,
+        0.985,
+        _clean(head),
+        ha="center",
+        va="top",
+        size=size,
+        weight="bold",
+        color=_INK,
+        parse_math=False,
     )
     said_ = " · ".join(what.told)
     lines = textwrap.wrap(said_, 118, max_lines=2, placeholder="…")
@@ -199,7 +209,7 @@ def _scatter(figure: Any, plane: Any, what: Shown) -> None:
     assert what.y is not None
     plane.set_facecolor("white")
     x, y, missing = what.x.values, what.y.values, ~np.isfinite(what.numbers)
-    side = float(np.clip(320 / np.sqrt(max(1, x.size)), 0.8, 7))
+    side = float(np.clip(420 / np.sqrt(max(1, x.size)), 0.8, 7))
     plane.scatter(x[missing], y[missing], s=side**2, c=MISSING, marker="s", linewidths=0)
     image = plane.scatter(
         x[~missing],
@@ -262,6 +272,7 @@ def _side(axis: Any, scale: Scale) -> None:
         locator = _dates().AutoDateLocator()
         axis.set_major_locator(locator)
         axis.set_major_formatter(_dates().ConciseDateFormatter(locator))
+        axis.get_offset_text().set_size(7)
         axis.set_label_text("UTC", size=7)
     elif scale.texts:
         places = np.unique(np.linspace(0, len(scale.texts) - 1, 5).round().astype(int))
@@ -272,7 +283,8 @@ def _world(plane: Any) -> None:
     """The coast, where it is known, names in it, and as wide a degree as it is there."""
     west, east = plane.get_xlim()
     south, north = plane.get_ylim()
-    for turn in (-360, 0, 360):
+    regional = east - west <= _REGIONAL
+    for turn in (-360, 0, 360) if regional else ():
         if west < _CHARTED[2] + turn and _CHARTED[0] + turn < east:
             for line in _coast():
                 plane.plot(line[:, 0] + turn, line[:, 1], color="#333333", linewidth=0.6)

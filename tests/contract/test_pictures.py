@@ -1,16 +1,19 @@
 """The laws of formats of one field: a GeoTIFF reads back as the same numbers in the same places, a PNG shows them."""
 
 import contextlib
+import io
 
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 from rasterio.io import MemoryFile
 
 from catalog import formats
-from catalog.data import subset
+from catalog.data import blocks, subset
 from catalog.data.packing import unpack
 from catalog.errors import NotSubsettable, TooLarge
+from catalog.formats._shown import shown as what
 
 LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
 ABOUT = {
@@ -128,3 +131,124 @@ def test_a_geotiff_has_a_limit():
     dataset = grid(times=1).drop_vars(["sst", "time"]).assign(sst=wide)
     with pytest.raises(TooLarge, match="1000 bands"):
         written("tif", dataset)
+
+
+def picture(dataset):
+    image = Image.open(io.BytesIO(written("png", dataset)))
+    assert image.size == (1200, 900)
+    return image, np.asarray(image.convert("RGB")).astype(int)
+
+
+def share(pixels, colour, tolerance=6):
+    """How much of a picture has a colour."""
+    return float((np.abs(pixels - colour).max(axis=-1) <= tolerance).mean())
+
+
+GREY, LOWEST, HIGHEST = (200, 200, 200), (68, 1, 84), (253, 231, 37)  # missing; both ends of viridis
+
+
+def test_a_map_shows_high_low_and_missing_cells_and_north_is_up():
+    dataset = grid(105.0, 20, 5.0, 20, 0.5, times=1, packed=False)
+    values = np.full((1, 20, 20), np.nan, "f4")
+    values[0, :5], values[0, 15:] = 1.0, 2.0
+    image, pixels = picture(dataset.assign(sst=(("time", "lat", "lon"), values, dataset.sst.attrs)))
+    assert share(pixels, GREY) > 0.1
+    inside = pixels[100:780, 250:800]  # without the colour bar
+    rows = [
+        np.flatnonzero((np.abs(inside - colour).max(axis=-1) <= 6).any(axis=1))
+        for colour in (HIGHEST, LOWEST)
+    ]
+    assert np.median(rows[0]) < np.median(rows[1])
+    assert image.text["Copyright"] == "CC-BY-4.0"
+    assert image.text["Title"] == ABOUT["title"]
+    assert image.text["Comment"].endswith("bbox=1,2,3,4")
+
+
+def test_a_picture_says_what_it_leaves_out():
+    assert what(grid()).told == ("2019-02-23T00:00:00Z", "time 1/2")
+    wide = what(grid(0.0, 2_500, -60, 12, 0.1, times=1))
+    assert wide.numbers.shape == (12, 834)
+    assert "one cell in every 1 × 3" in wide.told[-1]
+    both = grid(times=1).assign(other=("time", [1.0]))
+    assert what(both).told[-1].startswith("sst: 1/2")
+
+
+@pytest.mark.parametrize("block", [1 << 25, 90])
+def test_a_thinned_map_shows_the_very_cells(block, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
+    monkeypatch.setattr("catalog.formats._shown.MOST_SIDE", 5)
+    dataset = grid(times=1, north_first=True)
+    found = what(dataset)
+    want = unpack(dataset.sst.values, dataset.sst.attrs)[0, ::2, ::3]
+    np.testing.assert_array_equal(found.numbers, want[::-1])
+    np.testing.assert_array_equal(found.y.values, dataset.lat.values[::2][::-1])
+    np.testing.assert_array_equal(found.x.values, dataset.lon.values[::3])
+
+
+def deep():
+    rng = np.random.default_rng(4)
+    return xr.Dataset(
+        {"temp": (("time", "depth", "lat", "lon"), rng.normal(size=(4, 3, 2, 5)), {"units": "degree_C"})},
+        {
+            "time": ("time", np.arange(4.0), {"units": "days since 2019-02-23"}),
+            "depth": ("depth", [0.0, 10, 50], {"units": "m", "positive": "down"}),
+            "lat": ("lat", [10.0, 11], {"units": "degrees_north"}),
+            "lon": ("lon", [110.0, 111, 112, 113, 114], {"units": "degrees_east"}),
+        },
+    )
+
+
+STATIONS = xr.Dataset(
+    {"water": (("station", "time"), [[1.0, 2, 3], [3, np.nan, 1]])},
+    {
+        "time": ("time", np.arange(3.0), {"units": "days since 2019-02-23"}),
+        "lat": ("station", [20.0, 21.0], {"units": "degrees_north"}),
+        "lon": ("station", [106.0, 107.0], {"units": "degrees_east"}),
+        "name": ("station", np.array(["Hòn Dấu", "=$x_1$"], object), {"cf_role": "timeseries_id"}),
+    },
+    {"featureType": "timeSeries"},
+)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind", "sides"),
+    [
+        (deep(), "map", ("longitude", "latitude")),
+        (deep().isel(lat=0), "section", ("longitude", "depth")),
+        (deep().isel(lat=[0], lon=[0]), "section", ("time", "depth")),
+        (deep().isel(lat=[0], lon=[0], time=[0]), "profile", ("depth", None)),
+        (deep().isel(lat=0, lon=0, depth=0), "line", ("time", None)),
+        (deep().isel(lat=0, time=[0], depth=0), "line", ("longitude", None)),
+        (deep().isel(lat=0, depth=[0]), "section", ("time", "longitude")),
+        (STATIONS, "lines", ("time", None)),
+        (STATIONS.isel(time=0), "scatter", ("longitude", "latitude")),
+    ],
+)
+def test_each_shape_has_its_picture(dataset, kind, sides):
+    found = what(dataset)
+    assert (found.kind, found.x.role, found.y and found.y.role) == (kind, *sides)
+    assert (found.y if kind == "section" else found.x).down == ("depth" in sides)
+    picture(dataset)
+
+
+@pytest.mark.parametrize("calendar", ["360_day", "noleap", "standard"])
+def test_text_of_strangers_and_times_of_other_calendars_are_drawn(calendar):
+    dataset = deep().isel(lat=0, lon=0, depth=0)
+    dataset.temp.attrs["long_name"] = "nhiệt độ $\\frac{ 海水 \x07 温度"
+    dataset.temp.attrs["units"] = "$^\\bad"
+    dataset.attrs["license"] = "x" * 10_000
+    dataset["time"].attrs["calendar"] = calendar
+    picture(dataset)
+
+
+def test_what_cannot_be_drawn_is_refused_with_a_way_out():
+    for dataset in (deep().isel(time=0, depth=0, lat=0, lon=0), xr.Dataset({"name": ("x", ["a", "b"])})):
+        with pytest.raises(NotSubsettable) as caught:
+            written("png", dataset)
+        assert "CSV" in caught.value.hint
+
+
+def test_a_field_without_numbers_is_a_grey_map():
+    dataset = grid(times=1, packed=False)
+    _, pixels = picture(dataset.assign(sst=dataset.sst.copy(data=np.full(dataset.sst.shape, np.nan, "f4"))))
+    assert share(pixels, GREY) > 0.2
