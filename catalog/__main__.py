@@ -249,6 +249,11 @@ def cut(
     time: Annotated[str, typer.Option(help="first/last in the data's own calendar.")] = "",
     depth: Annotated[str, typer.Option(help="min/max in metres, positive down.")] = "",
     stride: Annotated[str, typer.Option(help="Every n-th along an axis: 2 or time:2,latitude:4.")] = "",
+    indices: Annotated[str, typer.Option(help="Exact indices, by dimension: time[0:2:10],lat[5].")] = "",
+    coords: Annotated[str, typer.Option(help="A place as WKT or GeoJSON: POINT(107.2 20.5).")] = "",
+    method: Annotated[str, typer.Option(help="nearest or linear, for points.")] = "",
+    qc: Annotated[str, typer.Option(help="good: only values that their flags call good.")] = "",
+    reduce: Annotated[str, typer.Option(help="mean(time), max(longitude,latitude), mean(time:month).")] = "",
     home: HomeOption = None,
 ) -> None:
     """Cut a dataset into a file."""
@@ -258,10 +263,12 @@ def cut(
     if not suffix:
         raise BadRequest(f"{output} has no ending", hint="end it in .nc, .csv, .parquet or .covjson")
     given = {"variables": variables, "bbox": bbox, "time": time, "depth": depth, "stride": stride}
+    given |= {"indices": indices, "coords": coords, "method": method, "qc": qc, "reduce": reduce}
     with _opened(home) as catalog, _err.status(f"cutting {record_id}"):
-        result = catalog.subset(record_id, subset.parse({k: v for k, v in given.items() if v}), suffix)
-        with result.spool as spool:
-            _write_whole(output, spool.pieces())
+        answer = catalog.subset(record_id, subset.parse({k: v for k, v in given.items() if v}), suffix)
+        _write_whole(output, answer.pieces())
+    for note in answer.notes:
+        _err.print(note, highlight=False)
     _err.print(f"{output}: {output.stat().st_size:,} bytes", highlight=False)
 
 

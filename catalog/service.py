@@ -1,22 +1,36 @@
 """Catalog: the only object that interfaces, commands and notebooks talk to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from pathlib import Path
+from typing import Any, Self
 
-from catalog import formats, tabling
-from catalog.data import opening, places, subset
+import xarray as xr
+
+from catalog import estimating, formats, tabling
+from catalog.answers import Answer, of_spool, read_end, written_end
+from catalog.data import chunks, opening, places, subset
+from catalog.data.grids import Grid
+from catalog.data.shelf import Shelf
 from catalog.data.spools import Spools
 from catalog.data.strikes import STRIKE_SECONDS
-from catalog.data.workers import Spool, Workers
+from catalog.data.subset import Cut, Limits
+from catalog.data.turns import Turns
+from catalog.data.workers import Workers
 from catalog.errors import NotFound, NotSubsettable
+from catalog.estimating import Estimate
 from catalog.record import Distribution, Model, Record
 from catalog.search import Page, Query
 from catalog.settings import Settings
 from catalog.source import Source
 from catalog.stores import Run, Store, Version, sqlite
 
-LOCAL = ("file", "zarr", tabling.PROTOCOL)
+LOCAL = ("file", "zarr", "collection", tabling.PROTOCOL)
+CHUNKED = ("file", "zarr")
+"""The protocols whose data the server reads itself, by their chunk index."""
+
 OPENABLE = (*LOCAL, "griddap", "opendap")
 """The protocols that can be cut, the cheapest first."""
 
@@ -37,14 +51,6 @@ class SourceSummary(Model):
     last_run: Run | None = None
 
 
-class Result(NamedTuple):
-    """A finished subset: its bytes in an anonymous file, their media type, and a name to save them under."""
-
-    spool: Spool
-    media_type: str
-    filename: str
-
-
 class Catalog:
     """Search, get and cut what a store holds; a context manager that ends its reading processes.
 
@@ -58,19 +64,35 @@ class Catalog:
         self.store = store
         self.settings = settings
         self._sources = tuple(sources)
+        self._spools = Spools(settings.spool_bytes)
+        self._turns = Turns(settings.client_active, settings.client_waiting, settings.queue)
+        self._streams = threading.BoundedSemaphore(max(1, settings.streams))
 
     @cached_property
     def workers(self) -> Workers:
-        """The processes that read data, begun at their first use."""
+        """The processes that read files, begun at their first use."""
+        return self._pool(self.settings.readers)
+
+    @cached_property
+    def remote(self) -> Workers:
+        """The processes that read remote data, apart from the others: a slow server holds nobody else up."""
+        return self._pool(self.settings.remote_readers)
+
+    def _pool(self, size: int) -> Workers:
         known = self.settings
         return Workers(
-            known.readers,
+            size,
             seconds=known.read_seconds,
             memory=known.read_memory,
             queue=known.queue,
             max_answer_bytes=known.max_answer_bytes,
-            spools=Spools(known.spool_bytes),
+            spools=self._spools,
         )
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The local files that are at hand."""
+        return Shelf(self.settings.home / "chunks", self.workers, self.settings.chunk_cache_bytes)
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
@@ -82,8 +104,9 @@ class Catalog:
 
     def close(self) -> None:
         """End the reading processes, and let go of the store."""
-        if "workers" in vars(self):
-            self.workers.close()
+        for pool in ("workers", "remote"):
+            if pool in vars(self):
+                getattr(self, pool).close()
         self.store.close()
 
     def warm(self) -> None:
@@ -135,45 +158,35 @@ class Catalog:
             raise NotFound(f"there is no source {source[:60]!r}", hint="see /api/sources for those there are")
         return self.store.runs(source, limit=limit)
 
-    def subset(self, record_id: str, cut: subset.Cut, suffix: str) -> Result:
+    def subset(self, record_id: str, cut: Cut, suffix: str, *, client: str = "") -> Answer:
         """Cut a record's data, and write them in the format with this file suffix.
 
-        The answer is complete before it is returned, so it never breaks off in the middle.
+        Local files that the chunk index covers are read here, and large answers sent while they are made; all else is
+        done in a worker, and complete before this returns.
+
+        Args:
+            record_id: The record.
+            cut: What is asked for.
+            suffix: The format.
+            client: Who asks (an address): a client's requests wait for each other, not for those of others.
 
         Raises:
             NotFound: No such record or format.
-            NotSubsettable: The record has no data that can be cut.
+            NotSubsettable: The record has no data that can be cut, or not in this format.
             BadRequest, OutsideDomain, TooLarge: As `catalog.data.subset` says.
             DataError: The data could not be read.
-            TooBusy: No reader is free.
+            TooBusy: No reader is free, or too many requests of this client wait.
         """
-        chosen = formats.named(suffix)
+        formats.named(suffix)
         record = self.store.get(record_id)
         distribution = openable(record)
-        reach = opening.Reach(
-            allow_hosts=self.settings.allow_hosts,
-            user_agent=self.settings.user_agent,
-            stall_seconds=self.settings.fetch_stall_seconds,
-            seconds=self.settings.fetch_seconds,
-            max_bytes=self.settings.max_result_bytes,
-        )
-        limits = subset.Limits(
-            result_bytes=self.settings.max_result_bytes, decoded_bytes=self.settings.max_decoded_bytes
-        )
-        spool = self.workers.spool(
-            _cut_and_write,
-            distribution,
-            cut,
-            suffix,
-            record.id,
-            reach,
-            limits,
-            key=_key(distribution),
-            slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
-        )
-        return Result(spool, chosen.MEDIA_TYPE, f"{record.id}.{suffix}")
+        with self._turn(client) as give_back:
+            grid = self._grid(distribution)
+            if grid is None or not _is_light(suffix, cut):
+                return self._by_worker(record, distribution, cut, suffix, give_back)
+            return self._here(record, grid, cut, suffix, give_back)
 
-    def table(self, record_id: str, query: str, suffix: str) -> Result:
+    def table(self, record_id: str, query: str, suffix: str, *, client: str = "") -> Answer:
         """Answer a query of a record's data as rows (`catalog.data.constraints`), in a format of rows.
 
         The answer is complete before it is returned.
@@ -188,38 +201,184 @@ class Catalog:
         asked = tabling.parse(query, suffix)
         record = self.store.get(record_id)
         distribution = openable(record)
-        spool = self.workers.spool(
-            tabling.written,
-            distribution,
-            asked,
-            suffix,
-            tabling.credits_of(record, query),
-            tabling.types(record),
-            opening.Reach(
-                allow_hosts=self.settings.allow_hosts,
-                user_agent=self.settings.user_agent,
-                stall_seconds=self.settings.fetch_stall_seconds,
-                seconds=self.settings.fetch_seconds,
-                max_bytes=self.settings.max_result_bytes,
-            ),
-            self.settings.max_result_bytes,
-            key=_key(distribution),
-            slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
+        with self._turn(client) as give_back:
+            spool = self._pool_of(distribution).spool(
+                tabling.written,
+                distribution,
+                asked,
+                suffix,
+                tabling.credits_of(record, query),
+                tabling.types(record),
+                self._reach,
+                self.settings.max_result_bytes,
+                key=_key(distribution),
+                slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
+            )
+            return of_spool(
+                spool,
+                media_type=tabling.FORMATS[suffix],
+                filename=f"{record.id}.{suffix}",
+                closed=give_back,
+            )
+
+    def estimate(self, record_id: str, cut: Cut, suffix: str) -> Estimate:
+        """Return what a cut would cost, before anything but coordinates is read. Raises as `subset`."""
+        chosen = formats.named(suffix)
+        record = self.store.get(record_id)
+        distribution = openable(record)
+        limits = self._limits
+        if grid := self._grid(distribution):
+            return estimating.estimate(grid, cut, chosen, limits)
+        found = self._pool_of(distribution).run(
+            _estimated, distribution, cut, suffix, self._reach, limits, key=_key(distribution)
         )
-        return Result(spool, tabling.FORMATS[suffix], f"{record.id}.{suffix}")
+        return Estimate.model_validate(found)
+
+    @contextlib.contextmanager
+    def _turn(self, client: str) -> Iterator[Callable[[], None]]:
+        """Wait for a client's turn; it is given back when its answer is given up, or at once where there is none."""
+        give_back = self._turns.take(client) if client else _nothing
+        try:
+            yield give_back
+        except BaseException:
+            give_back()
+            raise
+
+    def _grid(self, distribution: Distribution) -> Grid | None:
+        return self.shelf.grid(distribution) if distribution.protocol in CHUNKED else None
+
+    def _pool_of(self, distribution: Distribution) -> Workers:
+        return self.workers if distribution.protocol in LOCAL else self.remote
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(
+            result_bytes=self.settings.max_result_bytes, decoded_bytes=self.settings.max_decoded_bytes
+        )
+
+    @property
+    def _reach(self) -> opening.Reach:
+        return opening.Reach(
+            allow_hosts=self.settings.allow_hosts,
+            user_agent=self.settings.user_agent,
+            stall_seconds=self.settings.fetch_stall_seconds,
+            seconds=self.settings.fetch_seconds,
+            max_bytes=self.settings.max_result_bytes,
+        )
+
+    def _here(self, record: Record, grid: Grid, cut: Cut, suffix: str, closed: Callable[[], None]) -> Answer:
+        """Cut in this thread; what is large is sent while it is made, as far as there are streams for it."""
+        chosen = formats.named(suffix)
+        part = _credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
+        answer = Answer(
+            chosen.write(part),
+            size=formats.length(chosen, part),
+            media_type=chosen.MEDIA_TYPE,
+            filename=f"{record.id}.{suffix}",
+            notes=part.encoding.get("notes", ()),
+            closed=closed,
+        )
+        if answer.whole:
+            return answer
+        if not self._streams.acquire(blocking=False):
+            return answer.spooled(self._spools)
+        return answer.then(self._streams.release)
+
+    def _by_worker(
+        self,
+        record: Record,
+        distribution: Distribution,
+        cut: Cut,
+        suffix: str,
+        closed: Callable[[], None],
+    ) -> Answer:
+        """Cut in a worker."""
+        local = distribution.protocol in LOCAL
+        spool = self._pool_of(distribution).spool(
+            _cut_and_write,
+            distribution,
+            cut,
+            suffix,
+            record.id,
+            credits_of(record),
+            self._reach,
+            self._limits,
+            self.shelf.index(distribution) if distribution.protocol in CHUNKED else None,
+            key=_key(distribution),
+            slow_seconds=STRIKE_SECONDS if local else REMOTE_SLOW_SECONDS,
+        )
+        notes = read_end(spool)
+        media_type = formats.named(suffix).MEDIA_TYPE
+        filename = f"{record.id}.{suffix}"
+        return of_spool(spool, media_type=media_type, filename=filename, notes=notes, closed=closed)
+
+
+def _nothing() -> None:
+    """Give back nothing."""
+
+
+def _is_light(suffix: str, cut: Cut) -> bool:
+    """Tell whether a cut may be made in a thread of the server: its format streams, and it is no long reckoning."""
+    return formats.named(suffix).STREAMS and not cut.reduce
 
 
 def _cut_and_write(  # noqa: PLR0913 - one flat, picklable call into a worker process
     distribution: Distribution,
-    cut: subset.Cut,
+    cut: Cut,
     suffix: str,
     record_id: str,
+    known: Mapping[str, str],
     reach: opening.Reach,
-    limits: subset.Limits,
+    limits: Limits,
+    index: Path | None,
 ) -> Iterator[bytes]:
-    """Open, cut and write, in a worker process."""
+    """Open, cut and write, in a worker process; the notes are the end of what it writes."""
+    with _opened(distribution, reach, index) as dataset:
+        part = _credited(subset.cut(dataset, cut, record_id, limits), known)
+        yield from formats.named(suffix).write(part)
+        yield written_end(part.encoding.get("notes", ()))
+
+
+def _estimated(
+    distribution: Distribution, cut: Cut, suffix: str, reach: opening.Reach, limits: Limits
+) -> dict[str, Any]:
+    """Estimate in a worker process."""
     with opening.opened(distribution, reach) as dataset:
-        yield from formats.named(suffix).write(subset.cut(dataset, cut, record_id, limits))
+        found = estimating.estimate(Grid(dataset), cut, formats.named(suffix), limits)
+        return found.model_dump(mode="json")
+
+
+@contextlib.contextmanager
+def _opened(distribution: Distribution, reach: opening.Reach, index: Path | None) -> Iterator[xr.Dataset]:
+    """The data of a distribution, through the chunk index where it covers them."""
+    if index is not None:
+        known = chunks.load(index.read_bytes())
+        if not known.uncovered:
+            with chunks.opened(str(places.place(distribution.address)), known, None) as dataset:
+                yield dataset
+            return
+    with opening.opened(distribution, reach) as dataset:
+        yield dataset
+
+
+def credits_of(record: Record) -> dict[str, str]:
+    """Return what a record knows of whom and what to name, as global attributes (ACDD 1.3)."""
+    licence = record.licence
+    known = {
+        "title": record.title.best("en"),
+        "license": licence and (licence.url or licence.title or licence.spdx),
+        "citation": record.citation or (record.doi and f"https://doi.org/{record.doi}"),
+        "institution": "; ".join(party.name for party in record.parties if party.organisation),
+        "metadata_link": record.landing_page,
+        "source_url": next((d.address for d in record.distributions if d.protocol not in LOCAL), None),
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _credited(dataset: xr.Dataset, known: Mapping[str, str]) -> xr.Dataset:
+    """The dataset with what the record knows and the file does not say."""
+    said = {str(name).lower() for name in dataset.attrs}
+    return dataset.assign_attrs({name: value for name, value in known.items() if name not in said})
 
 
 def _key(distribution: Distribution) -> tuple[str | int, ...]:

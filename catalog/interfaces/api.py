@@ -1,18 +1,17 @@
 """The JSON API of the catalog: /api/datasets and their subsets, /api/sources, /api/runs, /health."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
-import anyio.lowlevel
 import orjson
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from catalog import formats
 from catalog.data import subset
-from catalog.data.workers import Spool
 from catalog.errors import BadRequest, CatalogError
+from catalog.interfaces._sending import INERT, send
 from catalog.record import Record
 from catalog.search import Page, parse
 from catalog.search import Query as Question
@@ -20,9 +19,8 @@ from catalog.service import OPENABLE, Catalog
 
 PROBLEM = "application/problem+json"
 MAX_RUNS = 500
-_INERT = {"x-content-type-options": "nosniff"}
 Id = Annotated[str, Path(description="The record's id, as the search gives it.")]
-Suffix = Annotated[str, Path(description="The format: nc, csv, parquet or covjson.")]
+Suffix = Annotated[str, Path(description="The format: nc, csv, parquet, …; /docs/formats lists them.")]
 
 
 def problem(error: CatalogError, *, instance: str = "") -> dict[str, Any]:
@@ -226,26 +224,32 @@ def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
         stride: Annotated[
             str | None, Query(description="Every n-th along an axis: `2` or `time:2,latitude:4`.")
         ] = None,
+        indices: Annotated[
+            str | None, Query(description="Exact indices by dimension: `time[0:2:10],lat[5]`, stop included.")
+        ] = None,
+        coords: Annotated[
+            str | None, Query(description="A place as WKT or GeoJSON: point(s), a line, a polygon.")
+        ] = None,
+        method: Annotated[str | None, Query(description="nearest or linear, for points.")] = None,
+        qc: Annotated[str | None, Query(description="good: only what its quality flags call good.")] = None,
+        reduce: Annotated[
+            str | None, Query(description="`mean(time)`, `max(longitude,latitude)`, `mean(time:month)`, …")
+        ] = None,
     ) -> Response:
-        """Cut a dataset, in one of the formats nc, csv, parquet, covjson."""
-        result = catalog.subset(record_id, subset.parse(parameters_of(request)), suffix)
-        headers = {
-            **_INERT,
-            "content-length": str(result.spool.size),
-            "content-disposition": f'attachment; filename="{result.filename}"',
-        }
-        return StreamingResponse(_stream(result.spool), media_type=result.media_type, headers=headers)
+        """Cut a dataset, in one of the formats."""
+        cut, client = subset.parse(parameters_of(request)), request.client.host if request.client else ""
+        return send(catalog.subset(record_id, cut, suffix, client=client), catalog.settings.write_seconds)
 
-
-async def _stream(spool: Spool) -> AsyncIterator[bytes]:
-    try:
-        for piece in spool.pieces():
-            yield piece
-            await (
-                anyio.lowlevel.checkpoint()
-            )  # others' turn, also when the client is gone and takes all at once
-    finally:
-        spool.close()
+    @routes.get(
+        "/api/datasets/{record_id}/subset.{suffix}/estimate",
+        tags=["subsets"],
+        response_class=Response,
+        responses=_answers(["application/json"], *_PROBLEMS),
+    )
+    def get_estimate(request: Request, record_id: Id, suffix: Suffix) -> Response:
+        """Answer what the same subset would cost: cells, rows, bytes and seconds; nothing is read."""
+        found = catalog.estimate(record_id, subset.parse(parameters_of(request)), suffix)
+        return _json(found.model_dump(mode="json"))
 
 
 def _report_routes(routes: APIRouter, catalog: Catalog) -> None:
@@ -296,4 +300,4 @@ def _refuse_unknown(request: Request, known: tuple[str, ...]) -> None:
 
 
 def _json(answer: Any) -> Response:
-    return Response(dump(answer), media_type="application/json", headers=_INERT)
+    return Response(dump(answer), media_type="application/json", headers=INERT)

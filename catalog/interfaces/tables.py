@@ -1,13 +1,11 @@
 """Table queries at /api/datasets/{id}/table.{suffix}, with the query as ERDDAP's tabledap writes it."""
 
-from collections.abc import Iterator
-
 from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from catalog import tabling
-from catalog.data.spools import Spool
 from catalog.errors import BadRequest
+from catalog.interfaces._sending import send
 from catalog.interfaces.api import PROBLEM, Id, Suffix
 from catalog.service import Catalog
 
@@ -45,13 +43,9 @@ def router(catalog: Catalog) -> APIRouter:
         !~`) and functions (distinct, orderBy, orderByMax, orderByMean, …), each after an `&`; all of it may be
         percent-encoded. Formats: csv, csvp, tsv, jsonl, parquet, arrow.
         """
-        result = catalog.table(record_id, _query(request), suffix)
-        headers = {
-            "x-content-type-options": "nosniff",
-            "content-length": str(result.spool.size),
-            "content-disposition": f'attachment; filename="{result.filename}"',
-        }
-        return StreamingResponse(_pieces(result.spool), media_type=result.media_type, headers=headers)
+        client = request.client.host if request.client else ""
+        answer = catalog.table(record_id, _query(request), suffix, client=client)
+        return send(answer, catalog.settings.write_seconds)
 
     return routes
 
@@ -62,10 +56,3 @@ def _query(request: Request) -> str:
         return bytes(request.scope["query_string"]).decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest("the query is no UTF-8 text", hint="percent-encode UTF-8") from error
-
-
-def _pieces(spool: Spool) -> Iterator[bytes]:
-    try:
-        yield from spool.pieces()
-    finally:
-        spool.close()

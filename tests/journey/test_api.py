@@ -196,5 +196,5 @@ def test_sources_runs_and_health_report_the_harvest(client):
 def test_a_reader_serves_one_cut_after_another(sample_home, suffix):
     with open_catalog(Settings(home=sample_home, readers=1)) as catalog:
         first = catalog.workers.run(os.getpid)
-        catalog.subset(SEA_LEVEL, parse({"bbox": TONKIN}), suffix).spool.close()
+        catalog.subset(SEA_LEVEL, parse({"bbox": TONKIN}), suffix).close()
         assert catalog.workers.run(os.getpid) == first

@@ -1,0 +1,128 @@
+"""The local files that are at hand: each opened once through its chunk index, and kept between requests.
+
+The index of a file is made by a worker and kept in a folder of the data home under a name made of path, size and time
+of change; it is a cache that may be deleted at any time. The server's own threads then read the file without libhdf5.
+"""
+
+import contextlib
+import hashlib
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from catalog.data import chunks
+from catalog.data.grids import Grid
+from catalog.data.places import place
+from catalog.data.workers import Workers
+from catalog.errors import DataChanged, DataUnreadable, NotSubsettable
+from catalog.record import Distribution
+
+Key = tuple[str, int, int]
+"""A file as it is now: its address, its size in bytes, its time of change in nanoseconds."""
+
+_MOST_OPEN = 256
+
+
+class Shelf:
+    """Grids of local files, the least used given up first; usable from any thread.
+
+    Args:
+        folder: Where the indexes are kept; made at the first of them.
+        workers: Who makes them.
+        decoded_bytes: Bytes of decoded chunks that are kept for repeats.
+    """
+
+    def __init__(self, folder: Path, workers: Workers, decoded_bytes: int) -> None:
+        self._folder, self._workers = folder, workers
+        self._decoded = chunks.Decoded(decoded_bytes)
+        self._lock = threading.Lock()
+        self._grids: OrderedDict[Key, Future[Grid | None]] = OrderedDict()
+
+    def grid(self, distribution: Distribution) -> Grid | None:
+        """Return the grid of a local file; None where only a worker can read it.
+
+        Raises:
+            DataChanged: The file is gone, or not the one that was harvested.
+            WorkerCrashed, WorkerTimeout, TooBusy, DataUnreadable: Its index could not be made.
+        """
+        key = identity(distribution)
+        with self._lock:
+            found = self._grids.get(key)
+            mine = found is None
+            if found is None:
+                found = self._grids[key] = Future()
+            self._grids.move_to_end(key)
+            while len(self._grids) > _MOST_OPEN:
+                self._grids.popitem(last=False)  # whoever still reads it keeps it open
+        if mine:
+            try:
+                found.set_result(self._opened(key))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, all who wait get it
+                with self._lock:
+                    self._grids.pop(key, None)
+                found.set_exception(error)
+        return found.result()
+
+    def index(self, distribution: Distribution) -> Path | None:
+        """Return the file of an index that a worker may use; None where there is none yet."""
+        file = self._file(identity(distribution))
+        return file if file.is_file() else None
+
+    def _opened(self, key: Key) -> Grid | None:
+        path = str(place(key[0]))
+        index = self._kept(key)
+        if index is None:
+            try:
+                index = self._made(key)
+            except NotSubsettable:
+                return None
+        if index.uncovered:
+            return None
+        return Grid(chunks.opened(path, index, self._decoded))
+
+    def _kept(self, key: Key) -> chunks.Index | None:
+        """The index that is in the folder, if it is whole."""
+        try:
+            return chunks.load(self._file(key).read_bytes())
+        except (OSError, DataUnreadable):
+            return None
+
+    def _made(self, key: Key) -> chunks.Index:
+        with self._workers.spool(_indexed, key[0], key=key) as spool:
+            data = b"".join(spool.pieces())
+        index = chunks.load(data)
+        with contextlib.suppress(OSError):  # a cache that cannot be written is done without
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                file.write(data)
+            Path(file.name).replace(self._file(key))
+        return index
+
+    def _file(self, key: Key) -> Path:
+        name = hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogateescape")).hexdigest()
+        return self._folder / f"{name[:40]}.index"
+
+
+def _indexed(path: str) -> Iterator[bytes]:
+    """List a file, in a worker."""
+    yield chunks.index(path)
+
+
+def identity(distribution: Distribution) -> Key:
+    """Return what a local file is now. Raises DataChanged where it is gone, or not the one that was harvested."""
+    path = place(distribution.address)
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise DataChanged(
+            "the file that was harvested is not there any more", hint="harvest its source again"
+        ) from error
+    if path.is_file() and distribution.size is not None and facts.st_size != distribution.size:
+        raise DataChanged(
+            f"the file has {facts.st_size} bytes; the one that was harvested had {distribution.size}",
+            hint="harvest its source again",
+        )
+    return (distribution.address, facts.st_size, facts.st_mtime_ns)

@@ -1,0 +1,67 @@
+"""What a subset will cost, before it is made."""
+
+from catalog import formats
+from catalog.data import subset
+from catalog.data.grids import Grid
+from catalog.record import Model
+
+DECODED_PER_SECOND = 400_000_000
+"""Bytes that one core reads, inflates and unshuffles in a second (docs/reference/benchmarks.md)."""
+
+_TEXT_CELLS, _BINARY_CELLS = 5_000_000, 100_000_000  # cells written in a second
+_TEXT_BYTES, _COORDINATES = 9, 3
+_START_SECONDS = 0.003
+
+
+class Estimate(Model):
+    """What a cut costs.
+
+    Args:
+        cells: Cells of data, over all variables.
+        rows: Rows of the long table that CSV and its like have.
+        bytes: Bytes of the answer; exact where `exact`.
+        exact: Whether `bytes` is the very number.
+        result_bytes: Bytes of the unpacked numbers.
+        decoded_bytes: Bytes of chunks that are inflated.
+        seconds: Seconds of one core, about.
+        allowed: Whether it is within the limits.
+    """
+
+    cells: int
+    rows: int
+    bytes: int
+    exact: bool
+    result_bytes: int
+    decoded_bytes: int
+    seconds: float
+    allowed: bool
+
+
+def estimate(grid: Grid, cut: subset.Cut, chosen: formats.Format, limits: subset.Limits) -> Estimate:
+    """Return what a cut costs in a format; nothing but coordinates is read.
+
+    The bytes of a format that does not know its length are an order of magnitude: a text has about nine bytes for each
+    cell and coordinate of a row, other formats as many as the unpacked numbers.
+
+    Raises:
+        BadRequest, OutsideDomain, NotSubsettable: As `catalog.data.subset.cut`.
+    """
+    found = subset.cost(grid, cut)
+    allowed = found.result_bytes <= limits.result_bytes and found.decoded_bytes <= limits.decoded_bytes
+    exact = None
+    if allowed and chosen.STREAMS and not cut.reduce:
+        exact = formats.length(chosen, subset.cut(grid, cut, "estimate", limits))
+    text = chosen.MEDIA_TYPE.startswith("text/") or "json" in chosen.MEDIA_TYPE
+    about = _TEXT_BYTES * (found.cells + found.rows * _COORDINATES) if text else found.result_bytes
+    cells_a_second = _TEXT_CELLS if text else _BINARY_CELLS
+    seconds = _START_SECONDS + found.decoded_bytes / DECODED_PER_SECOND + found.cells / cells_a_second
+    return Estimate(
+        cells=found.cells,
+        rows=found.rows,
+        bytes=about if exact is None else exact,
+        exact=exact is not None,
+        result_bytes=found.result_bytes,
+        decoded_bytes=found.decoded_bytes,
+        seconds=round(seconds, 4),
+        allowed=allowed,
+    )
