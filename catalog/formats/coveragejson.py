@@ -19,12 +19,21 @@ from catalog.data.origin import origin, sample_dimensions
 from catalog.data.packing import unpack
 from catalog.data.plain import words
 from catalog.errors import DataUnreadable, NotSubsettable
+from catalog.formats._credits import said
+from catalog.formats._tokens import MANY, SMALL, bits, joined, possible
 
 SUFFIX = "covjson"
 MEDIA_TYPE = "application/prs.coverage+json"
 STREAMS = True
 _CRS = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 _HINT = "ask for NetCDF or CSV"
+_PIECE = 1 << 17
+_SAID_AS = {
+    "title": "dct:title", "creator": "dct:creator", "institution": "dct:publisher", "license": "dct:license",
+    "citation": "dct:bibliographicCitation", "source": "dct:source", "request": "dct:provenance",
+    "notes": "dct:description",
+}  # fmt: skip
+"""Members beyond the standard's, which allows them, in the terms of Dublin Core."""
 
 
 def write(dataset: xr.Dataset) -> Iterator[bytes]:
@@ -43,10 +52,12 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
         raise NotSubsettable(f"CoverageJSON does not hold data of geometry {axes.geometry}", hint=_HINT)
     roles = _roles(dataset, axes)
     named = {n for n in _named(axes).values() if n}
-    names = [n for n in known.wanted if dataset[n].dtype.kind in "iufOSUT" and n not in named]
-    kept = {name: _fitting(dataset[name].variable, roles) for name in names}
+    names = [n for n in known.wanted if dataset.variables[n].dtype.kind in "iufOSUT" and n not in named]
+    kept = {name: _fitting(dataset.variables[name], roles) for name in names}
     head = {
+        "@context": {"dct": "http://purl.org/dc/terms/"},
         "type": "Coverage",
+        **{_SAID_AS[key]: text for key, text in said(dataset).items()},
         "domain": _domain(dataset, axes, roles),
         "parameters": {name: _parameter(name, variable.attrs) for name, variable in kept.items()},
     }
@@ -61,11 +72,11 @@ def _roles(dataset: xr.Dataset, axes: Axes) -> dict[str, str]:
     """The axis that each dimension is: t, z, y, x, or composite for points along one dimension."""
     roles: dict[str, str] = {}
     for key, name in (("t", axes.time), ("z", axes.vertical), ("y", axes.latitude), ("x", axes.longitude)):
-        dimensions = dataset[name].dims if name else ()
+        dimensions = dataset.variables[name].dims if name else ()
         if len(dimensions) == 1:
             taken = roles.get(str(dimensions[0]))
             roles[str(dimensions[0])] = "composite" if taken else key
-    if axes.geometry == "points" and (shared := dataset[axes.longitude].dims):
+    if axes.geometry == "points" and (shared := dataset.variables[axes.longitude].dims):
         roles[str(shared[0])] = "composite"
     return roles
 
@@ -83,7 +94,7 @@ def _fitting(variable: xr.Variable, roles: Mapping[str, str]) -> xr.Variable:
 def _domain(dataset: xr.Dataset, axes: Axes, roles: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, list[Any]] = {}
     for key, name in (("t", axes.time), ("z", axes.vertical), ("y", axes.latitude), ("x", axes.longitude)):
-        if name and dataset[name].ndim <= 1:
+        if name and dataset.variables[name].ndim <= 1:
             values[key] = _axis(dataset, key, name)
     spread = {key for key, name in _named(axes).items() if key in values and _is_shared(dataset, name, roles)}
     domain: dict[str, Any] = {"type": "Domain"}
@@ -109,11 +120,11 @@ def _named(axes: Axes) -> dict[str, str | None]:
 
 
 def _is_shared(dataset: xr.Dataset, name: str | None, roles: Mapping[str, str]) -> bool:
-    return any(roles.get(str(d)) == "composite" for d in dataset[name].dims)
+    return any(roles.get(str(d)) == "composite" for d in dataset.variables[name].dims)
 
 
 def _axis(dataset: xr.Dataset, key: str, name: str) -> list[Any]:
-    values = np.atleast_1d(ax.values(dataset[name].variable))
+    values = np.atleast_1d(ax.values(dataset.variables[name]))
     if key == "t":
         try:
             return list(ax.clock(dataset, name).instants(values))
@@ -156,7 +167,7 @@ def _referencing(dataset: xr.Dataset, axes: Axes, keys: set[str]) -> list[dict[s
             "name": {"en": axes.vertical},
             "direction": "down" if ax.points_down(dataset, axes.vertical) else "up",
         }
-        units = str(dataset[axes.vertical].attrs.get("units", ""))
+        units = str(dataset.variables[axes.vertical].attrs.get("units", ""))
         axis |= {"unit": {"symbol": words(units)}} if units else {}
         found.append({"coordinates": ["z"], "system": {"type": "VerticalCRS", "cs": {"csAxes": [axis]}}})
     return found
@@ -175,9 +186,7 @@ def _parameter(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _range(variable: xr.Variable, roles: Mapping[str, str]) -> Iterator[bytes]:
     is_text = variable.dtype.kind in "OSU"
-    is_float = (
-        variable.dtype.kind == "f" or unpack(np.empty(0, variable.dtype), variable.attrs).dtype.kind == "f"
-    )
+    is_float = unpack(np.empty(0, variable.dtype), variable.attrs).dtype.kind == "f"
     head: dict[str, Any] = {
         "type": "NdArray",
         "dataType": "string" if is_text else "float" if is_float else "integer",
@@ -185,16 +194,31 @@ def _range(variable: xr.Variable, roles: Mapping[str, str]) -> Iterator[bytes]:
     if variable.ndim:
         head |= {"axisNames": [roles[str(d)] for d in variable.dims], "shape": list(variable.shape)}
     yield orjson.dumps(head)[:-1] + b',"values":['
-    for position, (_, raw) in enumerate(blocks(variable)):
-        yield (b"," if position else b"") + _values(raw, variable.attrs)
+    for position, values in enumerate(_values(variable)):
+        yield (b"," if position else b"") + values
     yield b"]}"
 
 
-def _values(raw: npt.NDArray[Any], attributes: Mapping[str, Any]) -> bytes:
-    """The unpacked values as JSON, without the brackets."""
-    if raw.dtype.kind in "OSU":
-        return orjson.dumps([None if item is None else words(item) for item in raw.ravel()])[1:-1]
-    flat = np.ascontiguousarray(unpack(raw, attributes).ravel())
-    return orjson.dumps(
-        flat.astype(flat.dtype.newbyteorder("="), copy=False), option=orjson.OPT_SERIALIZE_NUMPY
-    )[1:-1]
+def _values(variable: xr.Variable) -> Iterator[bytes]:
+    """The unpacked values as JSON, without the brackets, in pieces."""
+    few = variable.dtype.kind in "iu" and variable.dtype.itemsize <= SMALL and variable.size >= MANY
+    tokens = possible(variable.dtype, variable.attrs, b",", b"null") if few else None
+    for _, raw in blocks(variable):
+        flat = raw.reshape(-1)
+        for first in range(0, flat.size, _PIECE):
+            piece = flat[first : first + _PIECE]
+            if piece.dtype.kind in "OSU":
+                yield orjson.dumps([None if item is None else words(item) for item in piece])[1:-1]
+            elif tokens is not None:
+                yield joined(tokens.take(bits(piece), axis=0))[:-1]
+            else:
+                yield _numbers(unpack(piece, variable.attrs))
+
+
+def _numbers(values: npt.NDArray[Any]) -> bytes:
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise NotSubsettable(
+            "some numbers are infinite, and CoverageJSON has no infinity", hint="ask for CSV or NetCDF"
+        )
+    native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    return orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]

@@ -14,27 +14,19 @@ import xarray as xr
 
 from catalog.data.blocks import blocks
 from catalog.data.plain import words
+from catalog.formats._flat import RESERVED, attributes_of
 
 SUFFIX = "nc"
 MEDIA_TYPE = "application/x-netcdf"
 STREAMS = False
 _PIECE = 1 << 18
-_SMALL = 1 << 16  # bytes: smaller variables are not worth a chunk index
-_RESERVED = frozenset(
-    {
-        "_FillValue",
-        "_NCProperties",
-        "_Netcdf4Dimid",
-        "_Netcdf4Coordinates",
-        "DIMENSION_LIST",
-        "REFERENCE_LIST",
-    }
-    | {"CLASS", "NAME"}
-)
+_HANDLED = RESERVED | {"_FillValue"}
+_LARGE = 1 << 26
+"""Bytes of an answer from which it is compressed: deflate takes forty times the processor that writing takes."""
 
 
 def write(dataset: xr.Dataset) -> Iterator[bytes]:
-    """Yield the dataset as a NetCDF-4 file, compressed lightly.
+    """Yield the dataset as a NetCDF-4 file; a large one is compressed lightly.
 
     NetCDF-4 cannot be streamed: it is made in a temporary file, whose name is given up as soon as it is open.
     """
@@ -52,7 +44,8 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
 
 def _copy(dataset: xr.Dataset, target: Any) -> None:
     target.set_auto_maskandscale(False)
-    target.setncatts(_attributes(dataset.attrs))
+    target.setncatts(attributes_of(dataset))
+    large = dataset.nbytes >= _LARGE
     for name, size in dataset.sizes.items():
         target.createDimension(str(name), size)
     for name, variable in dataset.variables.items():
@@ -64,7 +57,7 @@ def _copy(dataset: xr.Dataset, target: Any) -> None:
             fill_value=None if text else _fill(variable),
             **(
                 {"zlib": True, "complevel": 1, "shuffle": True}
-                if variable.nbytes >= _SMALL and not text
+                if large and variable.ndim and not text
                 else {}
             ),
         )
@@ -82,7 +75,7 @@ def _fill(variable: xr.Variable) -> Any:
 
 
 def _attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in attributes.items() if name not in _RESERVED}
+    return {str(name): value for name, value in attributes.items() if name not in _HANDLED}
 
 
 def _texts(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
