@@ -5,20 +5,22 @@ COARDS. Datasets are undecoded (`catalog.data.opening.opened`): the values and a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from catalog.data.clock import Clock
+from catalog.data.clock import Clock, duration
+from catalog.data.links import STALE, known_links
 from catalog.data.roles import (
     MAX_COORDINATE,
     Role,
     is_lettered,
     is_named,
     is_plausible,
+    is_reference,
     is_standard,
     points,
     role_units,
@@ -59,13 +61,15 @@ class Axes:
 
     `coordinates` names every variable that describes the data rather than being data: axes, bounds, auxiliary
     coordinates, grid mappings, mesh topologies. `positions` are all pairs of longitude and latitude, that of the axes
-    first: the nodes, faces and edges of a mesh or of a staggered grid.
+    first: the nodes, faces and edges of a mesh or of a staggered grid. Where `lead` is named, `time` is the reference
+    time of forecasts, and the time of the data is `time` and `lead` added.
     """
 
     longitude: str | None = None
     latitude: str | None = None
     vertical: str | None = None
     time: str | None = None
+    lead: str | None = None
     geometry: Geometry = "none"
     kind: Kind = "document"
     coordinates: frozenset[str] = frozenset()
@@ -88,20 +92,56 @@ def find(dataset: xr.Dataset) -> Axes:
         longitude = latitude = None
     positions = _positions(dataset, longitude, latitude) if longitude and latitude else ()
     geometry = _geometry(dataset, longitude, latitude)
-    axes = {name for name in found.values() if name}
+    lead = _lead(dataset, found["time"])
+    axes = {name for name in (*found.values(), lead) if name}
     coordinates = frozenset(axes | described | {str(n) for n in dataset.variables if dataset[n].dims == (n,)})
-    problems = () if geometry != "none" else (("no-position", "no longitude and latitude were found"),)
     return Axes(
         longitude=longitude,
         latitude=latitude,
         vertical=found["vertical"],
         time=found["time"],
+        lead=lead,
         geometry=geometry,
         kind=_kind(dataset, geometry, found),
         coordinates=coordinates,
         positions=positions,
-        problems=problems,
+        problems=tuple(_problems(dataset, geometry, found["time"], lead)),
     )
+
+
+def _lead(dataset: xr.Dataset, time: str | None) -> str | None:
+    """The lead time of forecasts, where the time is that of their reference."""
+    if time is None or not is_reference(dataset[time].variable):
+        return None
+    leads = (
+        str(name)
+        for name, variable in dataset.variables.items()
+        if variable.attrs.get("standard_name") == "forecast_period" and variable.ndim < 2  # noqa: PLR2004
+    )
+    return next((name for name in leads if duration(str(dataset[name].attrs.get("units", "")))), None)
+
+
+def _problems(
+    dataset: xr.Dataset, geometry: Geometry, time: str | None, lead: str | None
+) -> Iterator[tuple[str, str]]:
+    if geometry == "none":
+        said = "no longitude and latitude were found"
+        maps = [
+            str(v.attrs["grid_mapping_name"])
+            for v in dataset.variables.values()
+            if "grid_mapping_name" in v.attrs
+        ]
+        standard = [str(v.attrs.get("standard_name", "")) for v in dataset.variables.values()]
+        if any(name.startswith(("projection_", "grid_l")) for name in standard):
+            said += f": the data have coordinates of a map projection only ({', '.join(maps) or 'which is not told'})"
+        yield "no-position", said
+    if time and is_reference(dataset[time].variable):
+        added = (
+            f"the time of the data is {time} and {lead} added"
+            if lead
+            else f"only {time} is known of their time"
+        )
+        yield "reference-time", f"{time} is the reference time of forecasts: {added}"
 
 
 def clock(dataset: xr.Dataset, name: str) -> Clock:
@@ -159,6 +199,8 @@ def _described(dataset: xr.Dataset) -> set[str]:
         ):
             names.add(str(name))
         names |= {str(name)} if {"sample_dimension", "instance_dimension"} & set(variable.attrs) else set()
+    links = known_links(dataset)
+    names |= {*links, *STALE} if links else set()
     return {name for name in names if name in dataset.variables}
 
 
@@ -248,7 +290,8 @@ def _topology(dataset: xr.Dataset) -> list[tuple[str, str]]:
 
 def _geometry(dataset: xr.Dataset, longitude: str | None, latitude: str | None) -> Geometry:
     attributes = [variable.attrs for variable in dataset.variables.values()]
-    if any(a.get("cf_role") == "mesh_topology" or {"mesh", "location"} <= set(a) for a in attributes):
+    said = any(a.get("cf_role") == "mesh_topology" or {"mesh", "location"} <= set(a) for a in attributes)
+    if said or known_links(dataset):
         return "mesh"
     if longitude is None or latitude is None:
         return "none"

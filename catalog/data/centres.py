@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.data import axes as ax
-from catalog.data.clock import NEVER, position
+from catalog.data.clock import NEVER, duration, position
 from catalog.data.coverage import cover, spacing
 from catalog.data.curvilinear import plane
 from catalog.data.grids import Grid
@@ -134,7 +134,30 @@ def in_time(grid: Grid, time: tuple[str | None, str | None]) -> Centres:
         raise NotSubsettable("the data have no time axis", hint="ask without time")
     first = position(time[0]) if time[0] else NEVER + 1
     last = position(time[1]) if time[1] else -NEVER
+    if grid.axes.lead:
+        dimensions, places = grid.keep("valid", lambda: _valid_times(grid))
+        inside = (places >= first) & (places <= last)
+        names = (name, grid.axes.lead)
+        return Centres("time", names, dimensions, inside if len(dimensions) > 1 else np.flatnonzero(inside))
     return _between(grid, "time", name, first, last)
+
+
+def _valid_times(grid: Grid) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """The positions of reference times and lead times added, over the dimensions of both."""
+    name, lead = grid.axes.time, grid.axes.lead
+    assert name
+    assert lead
+    try:
+        clock = grid.clock(name)
+        unit = duration(str(grid.dataset.variables[lead].attrs.get("units", ""))) or 1
+        references, leads = grid.values(name), grid.values(lead) * (unit / clock.unit)
+        added = references[(..., *(None,) * leads.ndim)] + leads
+        return (*_names(grid, name), *_names(grid, lead)), clock.positions(added)
+    except DataUnreadable as error:
+        raise NotSubsettable(
+            f"the time axis cannot be cut by: {error.message}",
+            hint="ask without time, or cut it with indices=",
+        ) from error
 
 
 def in_depth(grid: Grid, depth: tuple[float, float]) -> Centres:
@@ -180,6 +203,11 @@ def line(grid: Grid, label: str, name: str) -> Line:
 
 
 def _line(grid: Grid, label: str, name: str) -> Line:
+    if label == "time" and grid.axes.lead:
+        raise NotSubsettable(
+            f"the time of the data is {name} and {grid.axes.lead} added, which makes no line of times",
+            hint="ask for a range of times, or cut it with indices=",
+        )
     if label == "time":
         try:
             places = grid.places(name)

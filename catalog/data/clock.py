@@ -78,7 +78,7 @@ class Clock:
         if calendar is None:
             raise DataUnreadable(f"the calendar {str(attributes.get('calendar'))[:60]!r} is unknown")
         name = match[1].lower()
-        unit = _MICROSECONDS.get(name) or _MICROSECONDS.get(name.removesuffix("s"))
+        unit = duration(name)
         months = 0
         if unit is None:
             months = _MONTHS.get(name) or _MONTHS.get(name.removesuffix("s"), 0)
@@ -237,6 +237,12 @@ class Clock:
 def _check(reference: str, calendar: str) -> None:
     """Refuse a reference that cannot be read. Raises DataUnreadable."""
     Clock(1, reference, calendar).instants(np.zeros(1))
+
+
+def duration(units: str) -> int | None:
+    """Return the microseconds of a unit of time; None where it is none, or of no fixed length."""
+    name = units.strip().lower()
+    return _MICROSECONDS.get(name) or _MICROSECONDS.get(name.removesuffix("s"))
 
 
 def position(instant: str) -> int:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
+from catalog.data.clock import duration
 from catalog.errors import DataUnreadable
 from catalog.record import BBox
 
@@ -27,7 +28,7 @@ def cover(dataset: xr.Dataset) -> dict[str, Any]:
     if axes.vertical:
         coverage["vertical"] = _vertical(dataset, axes.vertical, resolution, problems)
     if axes.time:
-        coverage["time"] = _time(dataset, axes.time, resolution, problems)
+        coverage["time"] = _time(dataset, axes, resolution, problems)
     coverage["resolution"] = resolution
     coverage["coordinates"] = sorted(axes.coordinates)
     coverage["problems"] = problems
@@ -115,13 +116,18 @@ def _vertical(
 
 
 def _time(
-    dataset: xr.Dataset, name: str, resolution: dict[str, float | None], problems: list[dict[str, str]]
+    dataset: xr.Dataset, axes: Axes, resolution: dict[str, float | None], problems: list[dict[str, str]]
 ) -> dict[str, str] | None:
+    name = axes.time or ""
     found = _read(dataset, name, problems)
     if found is None:
         return None
     try:
         clock = ax.clock(dataset, name)
+        if axes.lead:
+            leads = ax.values(dataset[axes.lead].variable)
+            unit = duration(str(dataset[axes.lead].attrs.get("units", ""))) or 1
+            found = (found.reshape(-1, 1) + leads.reshape(1, -1) * (unit / clock.unit)).squeeze()
         ends = clock.instants(np.array([np.nanmin(found), np.nanmax(found)]))
     except DataUnreadable as error:
         problems.append({"code": "time-undecoded", "text": f"{name}: {error.message}"})

@@ -3,8 +3,7 @@
 A face is inside where its centre is: its own coordinate, else the mean of its nodes on the sphere. A part keeps these
 faces, all their nodes, and the edges and boundary segments that are sides of a kept face; its links are numbered
 anew in the numbering of the source (`start_index`), and say missing where they led to what was left out. A mesh without
-faces has edges for cells. Sources: UGRID 1.0 and 0.9; FVCOM's nv and nbe, and ICON's grid files, whose links have
-names but no attributes.
+faces has edges for cells. Sources: UGRID 1.0 and 0.9; for links without attributes, `catalog.data.links`.
 """
 
 import re
@@ -18,6 +17,7 @@ import xarray as xr
 
 from catalog.data.curvilinear import Plane, plane
 from catalog.data.grids import Grid
+from catalog.data.links import STALE, known_links
 from catalog.data.spheres import degrees, vectors
 from catalog.errors import DataUnreadable, NotSubsettable
 
@@ -25,20 +25,6 @@ _ROLE = re.compile(r"(node|edge|face|boundary|volume)_(node|edge|face|boundary|v
 _PLACES = ("node", "edge", "face", "boundary", "volume")
 _CELLS = ("face", "edge")
 _SLACK = 1e-9
-_KNOWN: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "nv": {"nv": ("nele", "node"), "nbe": ("nele", "nele")},
-    "vertex_of_cell": {
-        "vertex_of_cell": ("cell", "vertex"), "edge_of_cell": ("cell", "edge"),
-        "neighbor_cell_index": ("cell", "cell"), "edge_vertices": ("edge", "vertex"),
-        "adjacent_cell_of_edge": ("edge", "cell"), "cells_of_vertex": ("vertex", "cell"),
-        "edges_of_vertex": ("vertex", "edge"), "vertices_of_vertex": ("vertex", "vertex"),
-    },
-}  # fmt: skip
-"""Links by name that no attribute calls links, counted from 1: variable → (dimension of, dimension to)."""
-
-_STALE = frozenset({"nbve", "nbsn", "ntve", "ntsn"})
-"""Of FVCOM: lists around a node, counted and packed to the front, which a part does not keep."""
-
 _Indices = npt.NDArray[np.intp]
 
 
@@ -135,7 +121,7 @@ def part(grid: Grid, mesh: Mesh, cells: _Indices) -> Part:
     node = mesh.corners.to
     indices: dict[str, _Indices] = {mesh.cell: cells, node: np.unique(members[members >= 0])}
     sides = _sides(members, grid.dataset.sizes[node])
-    dropped: list[str] = [name for name in _STALE if name in grid.dataset.variables and not mesh.topology]
+    dropped: list[str] = [name for name in STALE if name in grid.dataset.variables and not mesh.topology]
     notes = list(mesh.notes)
     for dimension in mesh.dimensions:
         if dimension not in indices:
@@ -259,16 +245,9 @@ def _meshes(grid: Grid) -> Iterator[Mesh]:
             made = _described(grid, str(name), variable.attrs)
             if made is not None:
                 yield made
-    for first, links in _KNOWN.items():
-        cell, node = links[first]
-        there = {cell, node} <= set(map(str, grid.dataset.sizes)) and first in variables
-        if there and set(variables[first].dims) >= {cell}:
-            known = [
-                Link(k, of, to, 1)
-                for k, (of, to) in links.items()
-                if k in variables and of in variables[k].dims
-            ]
-            yield from _made(grid, known[0], known, "")
+    known = [Link(name, of, to, 1) for name, (of, to) in known_links(grid.dataset).items()]
+    if known:
+        yield from _made(grid, known[0], known, "")
 
 
 def _described(grid: Grid, topology: str, attributes: Mapping[str, Any]) -> Mesh | None:

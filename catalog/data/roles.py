@@ -85,7 +85,7 @@ def points(role: Role, variable: xr.Variable, *, named: bool, known: bool) -> in
         if standard.startswith(("grid_", "projection_")):  # degrees or metres of a map of its own
             return 0
     upright = str(attributes.get("positive", "")).lower() in {"up", "down"}
-    if role == "time" and standard == _REFERENCE:
+    if role == "time" and is_reference(variable):
         return 10  # only where nothing else is the time: the data then tell no time but their reference's
     if standard and any(standard in others for other, others in _STANDARD.items() if other != role):
         return 0
@@ -154,6 +154,11 @@ def units_fit(role: Role, units: str) -> bool | None:
     if wanted.fullmatch(units):
         return True
     return None if _DEGREES.fullmatch(units) else False
+
+
+def is_reference(variable: xr.Variable) -> bool:
+    """Tell whether a variable is the reference time of forecasts, not the time of the data."""
+    return str(variable.attrs.get("standard_name", "")).strip().lower() == _REFERENCE
 
 
 def is_standard(role: Role, variable: xr.Variable) -> bool:
