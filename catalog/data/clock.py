@@ -122,15 +122,16 @@ class Clock:
             known.any() and (times[known].min() < earliest or times[known].max() > _LAST)
         ):
             return None
-        times[~known] = np.datetime64("NaT", "us")
-        return times
+        found: npt.NDArray[np.datetime64] = np.where(known, times, np.datetime64("NaT", "us"))
+        return found
 
     def instants(self, values: npt.NDArray[np.float64]) -> list[str]:
-        """Return canonical instants, one a value; empty text for NaN.
+        """Return canonical instants, one a value, in their flat order; empty text for NaN.
 
         Raises:
             DataUnreadable: A value lies beyond the calendar's years.
         """
+        values = np.asarray(values).ravel()
         times = self.datetimes(values)
         if times is not None:
             return ["" if text == "NaT" else _trimmed(text) for text in np.datetime_as_string(times).tolist()]
@@ -140,11 +141,13 @@ class Clock:
         return [next(rest) if there else "" for there in known.tolist()]
 
     def positions(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the positions (see `position`) of times; `NEVER` for NaN. Raises as `instants`."""
+        """Return the positions (see `position`) of times, of their shape; `NEVER` for NaN. Raises as `instants`."""
         times = self.datetimes(values)
         if times is None:
             found = [position(text) if text else NEVER for text in self.instants(values)]
-            return np.array([min(max(place, NEVER), -NEVER) for place in found], np.int64)
+            return np.array([min(max(place, NEVER), -NEVER) for place in found], np.int64).reshape(
+                values.shape
+            )
         months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
         day = (months.astype(np.int64) + 1970 * 12) * 31 + (days - months.astype(days.dtype)).astype(np.int64)
         places = day * _MICROSECONDS["day"] + (times - days).astype(np.int64)
