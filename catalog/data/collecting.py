@@ -20,7 +20,7 @@ import orjson
 from catalog.data import agreeing, exact, gaps, joining
 from catalog.data.assembling import Joined, Statics, Whole, assemble
 from catalog.data.clock import Clock
-from catalog.data.gaps import Gap
+from catalog.data.gaps import Gap, Hole
 from catalog.data.joining import Line, Places
 from catalog.data.members import Member
 from catalog.data.places import address
@@ -68,12 +68,14 @@ def collect(
     left_out = {**unread, **agreed.left_out, **unplaced, **beaten}
     wholes = assemble(joined, agreed.stepping, agreed.dropped, statics)
     attributes, differing = agreeing.common([member.attributes for member in joined.members])
-    found = [gap for axis in joined.members[0].axes for gap in _gaps(axis, joined, places, wholes)]
-    holes = _holes(joined, tiles) if -1 in tiles else []
+    found = [
+        *(gap for axis in joined.members[0].axes for gap in _gaps(axis, joined, places, wholes)),
+        *(_holes(joined, tiles) if -1 in tiles else ()),
+    ]
     problems = [
         *_problem("collection-left-out", [f"{path}: {reason}" for path, reason in left_out.items()],
                   "files left out: {}"),
-        *_problem("collection-gap", [*(gap.text for gap in found), *holes], "gaps between the files: {}"),
+        *_problem("collection-gap", [gap.text for gap in found], "gaps between the files: {}"),
         *_problem("collection-overlap", doubles, "overlapping files, the last by its path is used: {}"),
         *_problem("collection-packing", [whole.name for whole in wholes if whole.decoded],
                   "variables packed differently by file, given decoded: {}"),
@@ -96,7 +98,6 @@ def collect(
         "members": [_member(member, places[member.path]) for member in joined.members],
         "variables": [_variable(whole) for whole in wholes],
         "gaps": [gaps.written(gap) for gap in found],
-        "holes": holes,
         "problems": problems,
     }
     return Collected(index, left_out)
@@ -255,20 +256,29 @@ def _missing(count: int, step: int) -> str:
     return f"1 step of {length} is missing" if count == 1 else f"{count} steps of {length} are missing"
 
 
-def _holes(joined: Joined, tiles: Sequence[int]) -> list[str]:
-    """A sentence for each tile that is missing."""
+def _holes(joined: Joined, tiles: Sequence[int]) -> list[Hole]:
+    """The tiles that are missing."""
     axes = joined.members[0].axes
-    cells = product(*(range(len(joined.blocks[dimension])) for _, dimension in axes))
-    said = []
-    for cell, tile in zip(cells, tiles, strict=True):
+    sides = [[_side(joined, axis, block) for block in range(len(joined.blocks[axis[1]]))] for axis in axes]
+    found = []
+    for cell, tile in zip(product(*sides), tiles, strict=True):
         if tile < 0:
-            sides = []
-            for block, (name, dimension) in zip(cell, axes, strict=True):
-                values = joined.blocks[dimension][block].parts[name].values
-                assert values is not None
-                sides.append(f"{name} {values.min():.7g} to {values.max():.7g}")
-            said.append(f"there is no file for {', '.join(sides)}: its cells are missing")
-    return said
+            spans = {dimension: span for (_, dimension), (span, _) in zip(axes, cell, strict=True)}
+            said = ", ".join(text for _, text in cell)
+            found.append(Hole(spans, f"there is no file for {said}: its cells are missing"))
+    return found
+
+
+def _side(joined: Joined, axis: tuple[str, str], block: int) -> tuple[tuple[int, int], str]:
+    """The first and last index of a block along an axis, and its values in words."""
+    name, dimension = axis
+    values = joined.blocks[dimension][block].parts[name].values
+    assert values is not None
+    at, indices = 0, []
+    for run in joined.runs[dimension]:
+        indices += [at, at + run.count - 1] if run.block == block else []
+        at += run.count
+    return (min(indices), max(indices)), f"{name} {values.min():.7g} to {values.max():.7g}"
 
 
 def _problem(code: str, items: Sequence[str], said: str) -> list[dict[str, str]]:

@@ -23,8 +23,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from catalog.data import exact
-from catalog.data.gaps import Gap
+from catalog.data import exact, gaps
 from catalog.data.masking import Key, masked
 from catalog.data.packing import unpack
 from catalog.data.parts import stamp
@@ -84,8 +83,8 @@ def opened(
 ) -> xr.Dataset:
     """Open a collection as one undecoded, lazy dataset; no member is opened yet.
 
-    What its regular axes lack is in `encoding["gaps"]` (`catalog.data.gaps`). Usable from any thread if what
-    `open_member` gives is.
+    What its regular axes lack, and missing tiles, are in `encoding["gaps"]` (`catalog.data.gaps`). It is usable from
+    any thread if what `open_member` gives is.
 
     Args:
         address: Where its index is.
@@ -106,7 +105,7 @@ def opened(
     rest = {name: variable for name, variable in variables.items() if name not in lines}
     dataset = xr.Dataset(rest, coords=xr.Coordinates(lines, indexes={}))[list(variables)]
     dataset.attrs = {name: exact.read(value) for name, value in known["attributes"].items()}
-    dataset.encoding = {"gaps": tuple(Gap(**each) for each in known["gaps"])}
+    dataset.encoding = {"gaps": tuple(map(gaps.read, known["gaps"]))}
     dataset.set_close(members.close)
     return dataset
 

@@ -1,7 +1,7 @@
 """Gaps: what a regular axis of many files should have and does not, said where a request meets it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,10 @@ import xarray as xr
 from catalog.data.clock import position
 
 MOST_SAID = 20
+
+
+Picks = Mapping[str, npt.NDArray[np.intp]]
+Times = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -31,53 +35,64 @@ class Gap:
     last: str
     text: str
 
+    def meets(self, picks: Picks, time: Times | None) -> bool:
+        """Tell whether it lies in what is asked for: between two steps of it, or in its time."""
+        indices = picks.get(self.dimension)
+        if indices is None:
+            return True
+        if not indices.size:
+            return False
+        least, most = int(indices.min()), int(indices.max())
+        if least <= self.at < most:
+            return True
+        if not (self.first and time and least <= self.at + 1 and self.at <= most):
+            return False
+        begin, end = time
+        early = begin is None or position(begin) <= position(self.last)
+        return early and (end is None or position(self.first) <= position(end))
 
-def notes(
-    dataset: xr.Dataset,
-    picks: Mapping[str, npt.NDArray[np.intp]],
-    time: tuple[str | None, str | None] | None = None,
-) -> tuple[str, ...]:
-    """Return a sentence for each gap that lies in what is asked for.
+
+@dataclass(frozen=True)
+class Hole:
+    """A tile that is missing, whose cells are.
+
+    Args:
+        spans: By dimension, the first and last index of the tile.
+        text: A sentence for a person.
+    """
+
+    spans: Mapping[str, tuple[int, int]]
+    text: str
+
+    def meets(self, picks: Picks, _time: Times | None) -> bool:
+        """Tell whether a cell of it is asked for."""
+        return all(
+            dimension not in picks or bool(np.any((picks[dimension] >= first) & (picks[dimension] <= last)))
+            for dimension, (first, last) in self.spans.items()
+        )
+
+
+def notes(dataset: xr.Dataset, picks: Picks, time: Times | None = None) -> tuple[str, ...]:
+    """Return a sentence for each gap and each missing tile that lies in what is asked for.
 
     Args:
         dataset: A dataset as `catalog.data.collection.opened` gives it; any other has no gaps.
         picks: The source's indices along each dimension that is cut; a dimension that is not named is whole.
         time: The first and last instant asked for, where times are.
     """
-    known: Sequence[Gap] = dataset.encoding.get("gaps", ())
-    found = [gap.text for gap in known if _meets(gap, picks.get(gap.dimension), time)]
-    return told(found)
+    known: Sequence[Gap | Hole] = dataset.encoding.get("gaps", ())
+    found = [gap.text for gap in known if gap.meets(picks, time)]
+    more = len(found) - MOST_SAID
+    return (*found[:MOST_SAID], *((f"and {more:,} more such gaps",) if more > 0 else ()))
 
 
-def told(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the first sentences, and one that says how many more there are."""
-    more = len(texts) - MOST_SAID
-    return (*texts[:MOST_SAID], *((f"and {more:,} more such gaps",) if more > 0 else ()))
+def written(gap: Gap | Hole) -> dict[str, Any]:
+    """Return a gap or a missing tile as JSON."""
+    return asdict(gap)
 
 
-def written(gap: Gap) -> dict[str, Any]:
-    """Return a gap as JSON; `Gap(**…)` reads it."""
-    return {
-        "dimension": gap.dimension,
-        "at": gap.at,
-        "first": gap.first,
-        "last": gap.last,
-        "text": gap.text,
-    }
-
-
-def _meets(
-    gap: Gap, indices: npt.NDArray[np.intp] | None, time: tuple[str | None, str | None] | None
-) -> bool:
-    if indices is None:
-        return True
-    if not indices.size:
-        return False
-    least, most = int(indices.min()), int(indices.max())
-    if least <= gap.at < most:
-        return True
-    if not (gap.first and time and least <= gap.at + 1 and gap.at <= most):
-        return False  # what was asked for ends before it reaches the gap
-    begin, end = time
-    early = begin is None or position(begin) <= position(gap.last)
-    return early and (end is None or position(gap.first) <= position(end))
+def read(said: Mapping[str, Any]) -> Gap | Hole:
+    """Return what `written` wrote."""
+    if "spans" in said:
+        return Hole({name: (span[0], span[1]) for name, span in said["spans"].items()}, said["text"])
+    return Gap(**said)

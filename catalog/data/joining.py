@@ -19,7 +19,9 @@ from catalog.errors import DataUnreadable
 _UNITS = (("days", 86_400_000_000), ("hours", 3_600_000_000), ("minutes", 60_000_000), ("seconds", 1_000_000),
           ("milliseconds", 1_000), ("microseconds", 1))  # fmt: skip
 _WHOLE = 2**53  # whole numbers that a float64 holds exactly
-_STEADY = 0.1  # share by which steps of a regular axis differ: months have 28 to 31 days
+_STEADY = 0.12  # share by which steps of a regular axis differ: months have 28 to 31 days
+_MOST, _SOME = 0.5, 0.25  # shares of the steps that are single ones
+_FEW = 4
 _MISSING = 1.5  # steps that are a gap
 _TIMING = ("units", "calendar")
 _PACKED = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
@@ -176,15 +178,26 @@ def falls(blocks: Sequence[Places]) -> bool:
 
 
 def gaps(places: Places) -> list[tuple[int, int]]:
-    """Return (index before it, steps that are missing) of each gap of a regular axis; of another one, nothing."""
+    """Return (index before it, steps that are missing) of each gap of a regular axis; of another one, nothing.
+
+    An axis is regular where all its steps are small multiples of the shortest one, or most are alike.
+    """
     steps = np.abs(np.diff(places.astype(np.float64)))
-    if steps.size < 2:  # noqa: PLR2004
-        return []
-    usual = float(np.sort(steps)[(steps.size - 1) // 2])
-    steady = np.abs(steps - usual) <= _STEADY * usual
-    if not usual or steady.mean() < 0.5:  # noqa: PLR2004
+    usual = _usual(steps) if steps.size > 1 else 0.0
+    if not usual:
         return []
     return [(int(at), round(steps[at] / usual) - 1) for at in np.flatnonzero(steps > _MISSING * usual)]
+
+
+def _usual(steps: npt.NDArray[np.float64]) -> float:
+    """The usual step of a regular axis; zero for another one."""
+    for step in (float(steps.min()), float(np.sort(steps)[(steps.size - 1) // 2])):
+        single = np.abs(steps - step) <= _STEADY * step
+        times = np.round(steps / step) if step else np.zeros(1)
+        even = np.abs(steps - times * step) <= _STEADY * times * step
+        if single.mean() > _MOST or (single.mean() > _SOME and even.all() and times.max() <= _FEW):
+            return float(steps[single].mean())
+    return 0.0
 
 
 def _timing(attributes: Mapping[str, Any]) -> tuple[str, ...]:
