@@ -19,6 +19,7 @@ _PLACES = tuple(f"geospatial_{axis}_{end}" for axis in ("lon", "lat") for end in
 _HEIGHTS = ("geospatial_vertical_min", "geospatial_vertical_max")
 _TIMES = ("time_coverage_start", "time_coverage_end")
 _RESOLUTION = re.compile(r"(geospatial_\w+|time_coverage)_resolution")
+_DERIVED = ("geospatial_bounds", "time_coverage_duration")
 _Floats = npt.NDArray[np.float64]
 
 
@@ -43,7 +44,9 @@ def attributes_of(
         said = ("geospatial_", "time_coverage_", *_EDGES)
         found = {k: v for k, v in found.items() if not str(k).startswith(said)}
     if is_cut:
-        found = {k: v for k, v in found.items() if k not in {"geospatial_bounds", "time_coverage_duration"}}
+        found = {k: v for k, v in found.items() if k not in _DERIVED} | _derived(
+            grid, part, found, set(whole)
+        )
     if is_coarser:
         found = {k: v for k, v in found.items() if not _RESOLUTION.fullmatch(str(k))}
     return found
@@ -64,6 +67,32 @@ def _extent(grid: Grid, part: Mapping[str, xr.Variable], said: set[Any]) -> dict
     if axes.time and axes.time in part and said & set(_TIMES) and (ends := _ends(ax.values(part[axes.time]))):
         found |= dict(zip(_TIMES, grid.clock(axes.time).instants(np.array(ends)), strict=True))
     return {key: value for key, value in found.items() if key in said}
+
+
+def _derived(
+    grid: Grid, part: Mapping[str, xr.Variable], found: Mapping[Any, Any], said: set[Any]
+) -> dict[str, Any]:
+    """The bounds as WKT and the duration as ISO 8601, where the whole has them and the part's ends are known."""
+    derived: dict[str, Any] = {}
+    crs = str(found.get("geospatial_bounds_crs", "EPSG:4326")).strip().upper()
+    if "geospatial_bounds" in said and said.issuperset(_PLACES) and crs in {"", "EPSG:4326"}:
+        west, east, south, north = (found[key] for key in _PLACES)
+        corners = ((south, west), (south, east), (north, east), (north, west), (south, west))
+        text = ", ".join(f"{latitude!r} {longitude!r}" for latitude, longitude in corners)
+        derived |= {"geospatial_bounds": f"POLYGON (({text}))"} if west <= east else {}
+    time = grid.axes.time
+    if "time_coverage_duration" in said and time in part and (ends := _ends(ax.values(part[str(time)]))):
+        try:
+            clock = grid.clock(str(time))
+        except DataUnreadable:
+            return derived
+        if clock.months:
+            return derived
+        seconds = round((ends[1] - ends[0]) * clock.unit) / 1_000_000
+        days, rest = divmod(seconds, 86_400)
+        within = f"T{rest:.6f}".rstrip("0").rstrip(".") + "S" if rest else ""
+        derived["time_coverage_duration"] = f"P{int(days)}D{within}"
+    return derived
 
 
 def _ends(values: _Floats) -> tuple[float, float] | None:

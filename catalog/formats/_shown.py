@@ -95,11 +95,9 @@ class _Choice:
         self._dataset, self._axes, self._name = dataset, axes, name
         self._variable = dataset[name].variable
         self._told: list[str] = []
-        own = [
-            pair
-            for pair in axes.positions
-            if all(set(dataset[n].dims) <= set(dataset[name].dims) for n in pair)
-        ]
+        there = set(dataset[name].dims)
+        known = [pair for pair in axes.positions if set(pair) <= set(dataset.variables)]
+        own = [pair for pair in known if all(set(dataset[n].dims) <= there for n in pair)]
         if own:  # a staggered grid or mesh has positions of its own for each place in its cells
             self._axes = replace(axes, longitude=own[0][0], latitude=own[0][1])
         self._long = {str(d) for d, n in self._variable.sizes.items() if n > 1}
