@@ -1,4 +1,7 @@
-"""Folders of NetCDF, HDF5 and Zarr files: a dataset a file, described by its own header."""
+"""Folders of NetCDF, HDF5, Zarr, CSV, TSV and Parquet files: a dataset a file, described by its own header.
+
+A folder of Parquet files partitioned as Hive does (`year=2020/part.parquet`) is one dataset.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -17,13 +20,12 @@ from harvesters import Fetch
 from harvesters import _collections as collections
 
 INCREMENTAL = False
-SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".hdf", ".he5"})
+ROWS = frozenset({".csv", ".tsv", ".parquet", ".pq"})
+SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".hdf", ".he5"}) | ROWS
 NO_DATA = frozenset(
     {
         ".md",
         ".txt",
-        ".csv",
-        ".tsv",
         ".json",
         ".geojson",
         ".xml",
@@ -166,12 +168,23 @@ def _data_files(folder: Path, root: Path, source: str) -> Iterator[Path]:
         if entry.is_symlink() and not _inside(path, root):
             continue
         if entry.is_dir():
-            if any((path / name).is_file() for name in _ZARR):
+            if any((path / name).is_file() for name in _ZARR) or _is_partitioned(path):
                 yield path
             elif not entry.is_symlink():
                 yield from _data_files(path, root, source)
         elif entry.is_file() and _is_data(path):
             yield path
+
+
+def _is_partitioned(folder: Path) -> bool:
+    """Tell whether a folder holds Parquet files in folders named `column=value`."""
+    try:
+        parts = [entry for entry in os.scandir(folder) if "=" in entry.name and entry.is_dir()]
+        return any(
+            name.endswith(".parquet") for part in parts for *_, names in os.walk(part) for name in names
+        )
+    except OSError:
+        return False
 
 
 def _inside(path: Path, root: Path) -> bool:

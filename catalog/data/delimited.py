@@ -288,8 +288,10 @@ def _named(header: Sequence[str], file: str) -> tuple[list[str], list[str]]:
 
 
 def _is_units(line: Sequence[str], below: Sequence[Sequence[str]], width: int) -> bool:
-    """Tell whether a line has words where the lines below have numbers or times, and nowhere a number."""
-    if len(line) != width or any(re.match(_NUMBER, cell) or re.match(_TIME, cell) for cell in line):
+    """Tell whether a line has words where the lines below have numbers or times, and no number but the unit 1."""
+    if len(line) != width or any(
+        cell != "1" and (re.match(_NUMBER, cell) or re.match(_TIME, cell)) for cell in line
+    ):
         return False
 
     def counts(at: int) -> bool:

@@ -18,7 +18,7 @@ import netCDF4
 import xarray as xr
 import zarr
 
-from catalog.data import collection
+from catalog.data import collection, sheets
 from catalog.data.classic import check_whole
 from catalog.data.contained import check_hdf5, check_zarr
 from catalog.data.coverage import cover
@@ -50,13 +50,15 @@ _REASONS = {
 
 
 def describe(path: str) -> dict[str, Any]:
-    """Return the header document of a NetCDF, HDF5 or Zarr file (its form: `catalog.data`).
+    """Return the header document of a NetCDF, HDF5, Zarr, CSV, TSV or Parquet file (its form: `catalog.data`).
 
     Raises:
         DataUnreadable: The file is of no known form, cut short, damaged, or points to other files; the message is
         the reason, and tells no folder.
     """
     place = place_of(path)
+    if sheets.form(place):
+        return {**sheets.described(place), "file": facts(place), "distributions": []}
     form = sniff(place)
     with _file(place, form) as dataset:
         described = _header(dataset, place)
@@ -163,21 +165,21 @@ class Reach:
 def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
     """Open a distribution as an undecoded, lazy dataset.
 
-    It is a local `file`, `zarr` or `collection`, or a remote `opendap` or `griddap`.
+    It is a local `file`, `zarr`, `collection` or `table`, or a remote `opendap` or `griddap`; a table is read whole.
 
     Raises:
         NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one
         harvested. DataUnreadable: The file or the remote answer cannot be read.
     """
-    if distribution.protocol in {"file", "zarr"}:
+    if distribution.protocol in {"file", "zarr", "table"}:
         path = place_of(distribution.address)
-        form = sniff(path)
+        form = "table" if distribution.protocol == "table" else sniff(path)
         if distribution.size is not None and (found := size(path)) != distribution.size:
             raise DataChanged(
                 f"{shown(path.name)} has {found} bytes; the one that was harvested had {distribution.size}",
                 hint="harvest its source again",
             )
-        with _file(path, form) as dataset:
+        with sheets.opened_dataset(path) if form == "table" else _file(path, form) as dataset:
             yield dataset
     elif distribution.protocol == "collection":
         with collection.opened(distribution.address, member, checksum=distribution.checksum) as dataset:

@@ -1,14 +1,18 @@
 """Table queries at /api/datasets/{id}/table.{suffix}, with the query as ERDDAP's tabledap writes it."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from catalog import tabling
 from catalog.errors import BadRequest
 from catalog.interfaces._sending import send
-from catalog.interfaces.api import PROBLEM, Id, Suffix
 from catalog.service import Catalog
 
+_PROBLEM = "application/problem+json"
+_Id = Annotated[str, Path(description="The record's id, as the search gives it.")]
+_Suffix = Annotated[str, Path(description=f"The format: {', '.join(tabling.FORMATS)}.")]
 _STATUSES = {
     400: "a column, constraint or function cannot be read",
     404: "there is no such record or format, or no row answers",
@@ -32,11 +36,13 @@ def router(catalog: Catalog) -> APIRouter:
         response_class=Response,
         responses={
             200: {"content": {kind: {} for kind in dict.fromkeys(tabling.FORMATS.values())}},
-            **{status: {"description": said, "content": {PROBLEM: {}}} for status, said in _STATUSES.items()},
+            **{
+                status: {"description": said, "content": {_PROBLEM: {}}} for status, said in _STATUSES.items()
+            },
         },
         openapi_extra={"externalDocs": {"url": "https://erddap.github.io/docs/user/tabledap"}},
     )
-    def get_table(request: Request, record_id: Id, suffix: Suffix) -> Response:
+    def get_table(request: Request, record_id: _Id, suffix: _Suffix) -> Response:
         """Answer `?station,time&time>=2020-01-01&temperature<5&orderBy("time")` in a format.
 
         After the question mark stand the columns, comma-separated (none: all), then constraints (`= != < <= > >= =~
