@@ -24,6 +24,7 @@ from catalog.errors import DataUnreadable, NotSubsettable
 _ROLE = re.compile(r"(node|edge|face|boundary|volume)_(node|edge|face|boundary|volume)_connectivity")
 _PLACES = ("node", "edge", "face", "boundary", "volume")
 _CELLS = ("face", "edge")
+_CORNERS = {"face": range(3, 13)}
 _SLACK = 1e-9
 _Indices = npt.NDArray[np.intp]
 
@@ -78,6 +79,8 @@ class Mesh:
         links: All links, that one included.
         names: The longitude and latitude of its cells' centres, else of its nodes.
         topology: The variable that describes it, if one does.
+        unsaid: Attributes that the topology lacks, without which a small part would be read otherwise: the dimension
+            of faces whose links have it last.
         notes: What was odd.
     """
 
@@ -87,6 +90,7 @@ class Mesh:
     links: tuple[Link, ...]
     names: tuple[str, str]
     topology: str = ""
+    unsaid: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def has(self, grid: Grid, names: Iterable[str]) -> bool:
@@ -97,6 +101,13 @@ class Mesh:
     def centres(self, grid: Grid) -> Plane:
         """Return the centres of the cells, along their dimension. Raises DataUnreadable."""
         return grid.keep(("centres", self.cell, self.corners.name), lambda: _centres(grid, self))
+
+    def nodes(self, grid: Grid) -> Plane | None:
+        """Return the positions of its nodes; None where only its cells have some. Raises DataUnreadable."""
+        for x, y in grid.axes.positions:
+            if tuple(map(str, grid.dataset.variables[x].dims)) == (self.corners.to,):
+                return plane(grid, x, y)
+        return None
 
 
 @dataclass(frozen=True)
@@ -143,8 +154,8 @@ def part(grid: Grid, mesh: Mesh, cells: _Indices) -> Part:
         for link in mesh.links
         if link.name not in dropped and {link.of, link.to} <= set(indices)
     }
-    if mesh.topology and dropped:
-        replaced[mesh.topology] = _without(grid.dataset.variables[mesh.topology], set(dropped))
+    if mesh.topology and (dropped or mesh.unsaid):
+        replaced[mesh.topology] = _without(grid.dataset.variables[mesh.topology], set(dropped), mesh.unsaid)
     return Part(indices, replaced, tuple(dropped), tuple(notes))
 
 
@@ -220,10 +231,10 @@ def _renumbered(grid: Grid, link: Link, indices: Mapping[str, _Indices]) -> xr.V
     return made
 
 
-def _without(topology: xr.Variable, gone: set[str]) -> xr.Variable:
-    """A topology that no longer names some variables."""
+def _without(topology: xr.Variable, gone: set[str], unsaid: Iterable[tuple[str, str]]) -> xr.Variable:
+    """A topology that no longer names some variables, and says what the source left unsaid."""
     kept = {k: v for k, v in topology.attrs.items() if not (isinstance(v, str) and gone & set(v.split()))}
-    return xr.Variable(topology.dims, topology.values, kept)
+    return xr.Variable(topology.dims, topology.values, {**kept, **dict(unsaid)})
 
 
 def _centres(grid: Grid, mesh: Mesh) -> Plane:
@@ -271,11 +282,16 @@ def _described(grid: Grid, topology: str, attributes: Mapping[str, Any]) -> Mesh
     for cell in _CELLS:
         corners = next((link for link in links if link.name == by_place.get((cell, "node"))), None)
         if corners is not None:
-            return next(_made(grid, corners, links, topology), None)
+            turned = [k.of for k in links if variables[k.name].dims[0] != k.of]
+            unsaid = {f"{place}_dimension": dim for place, dim in places.items() if dim in turned}
+            left = tuple((key, dim) for key, dim in unsaid.items() if key not in attributes)
+            return next(_made(grid, corners, links, topology, left), None)
     return None
 
 
-def _made(grid: Grid, corners: Link, links: list[Link], topology: str) -> Iterator[Mesh]:
+def _made(
+    grid: Grid, corners: Link, links: list[Link], topology: str, unsaid: tuple[tuple[str, str], ...] = ()
+) -> Iterator[Mesh]:
     """A mesh with its positions; links that are counted otherwise than they say are counted as they are."""
     pairs = {
         tuple(map(str, grid.dataset.variables[pair[0]].dims)): pair for pair in reversed(grid.axes.positions)
@@ -298,7 +314,7 @@ def _made(grid: Grid, corners: Link, links: list[Link], topology: str) -> Iterat
         links = [Link(k.name, k.of, k.to, true) if k.start == corners.start else k for k in links]
         corners = next(k for k in links if k.name == corners.name)
     dimensions = dict.fromkeys(d for link in links for d in (link.of, link.to))
-    yield Mesh(corners.of, tuple(dimensions), corners, tuple(links), names, topology, notes)
+    yield Mesh(corners.of, tuple(dimensions), corners, tuple(links), names, topology, unsaid, notes)
 
 
 def _start(grid: Grid, name: str) -> int:
@@ -309,7 +325,10 @@ def _start(grid: Grid, name: str) -> int:
 
 
 def _dimension(grid: Grid, place: str, attributes: Mapping[str, Any], said: Mapping[Any, str]) -> str | None:
-    """The dimension of a mesh's nodes, edges, faces or boundary: named, that of its coordinates, or the longer one."""
+    """The dimension of a mesh's nodes, edges, faces or boundary: named, or that of its coordinates.
+
+    Else it is the first of its links, but where the other one is no number of corners and is longer (UGRID 0.9).
+    """
     variables, sizes = grid.dataset.variables, grid.dataset.sizes
     if (named := str(attributes.get(f"{place}_dimension", ""))) in sizes:
         return named
@@ -318,6 +337,8 @@ def _dimension(grid: Grid, place: str, attributes: Mapping[str, Any], said: Mapp
             return str(variables[name].dims[0])
     for match, name in said.items():
         if match[1] == place and variables[name].ndim:
-            dims = [str(d) for d in variables[name].dims]
-            return dims[0] if len(dims) == 1 or sizes[dims[0]] >= sizes[dims[1]] else dims[1]
+            first, *rest = map(str, variables[name].dims)
+            usual = _CORNERS.get(place, range(2, 3)) if match[2] == "node" else range(1, sizes[first] + 1)
+            turned = rest and sizes[rest[0]] not in usual and sizes[first] < sizes[rest[0]]
+            return rest[0] if turned else first
     return None

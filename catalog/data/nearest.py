@@ -5,7 +5,8 @@ A point lies in the domain where a cell reaches it:
 - rectilinear: between the centres of the axes' ends, and half a cell beyond them (around the circle where the
   columns close it);
 - curvilinear: within half the distance to the neighbours across the cell, diagonals included;
-- mesh, cells with vertices: within the distance from a cell's centre to the farthest of its vertices;
+- mesh, cells with vertices: within the distance from a cell's centre to the farthest of its vertices; of nodes, to the
+  farthest centre of the cells around;
 - positions without cells: 10 km for stations, profiles, tracks and up to 500 positions, otherwise the distance to
   the fourth nearest other position.
 """

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.data.grids import Grid
+from catalog.data.meshes import Mesh, meshes
 from catalog.data.positions import Pair
 from catalog.data.spheres import Index, distance, metres, vectors
 
@@ -18,6 +19,9 @@ _Floats = npt.NDArray[np.float64]
 def reaches(grid: Grid, pair: Pair, index: Index) -> _Floats:
     """Return metres by flat index of a pair's positions; what they mean is told in `catalog.data.nearest`."""
     x, y = (grid.values(name) for name in pair)
+    for mesh in meshes(grid):
+        if (found := _of_mesh(grid, pair, mesh)) is not None:
+            return found
     corners = _corners(grid, pair)
     if corners is not None:
         far = distance(x[..., None], y[..., None], *corners)
@@ -29,6 +33,28 @@ def reaches(grid: Grid, pair: Pair, index: Index) -> _Floats:
         return np.full(x.size, STATION)
     found = np.zeros(x.size)
     found[index.places] = np.maximum(index.spacing(_OTHERS), STATION)
+    return found
+
+
+def _of_mesh(grid: Grid, pair: Pair, mesh: Mesh) -> _Floats | None:
+    """From a mesh's cell to the farthest of its nodes, or from a node to the farthest centre of its cells."""
+    dimensions = tuple(map(str, grid.dataset.variables[pair[0]].dims))
+    nodes = mesh.nodes(grid)
+    if dimensions not in {(mesh.cell,), (mesh.corners.to,)} or nodes is None:
+        return None
+    members, centres = mesh.corners.rows(grid), mesh.centres(grid)
+    there = members >= 0
+    far = distance(
+        centres.longitudes[:, None],
+        centres.latitudes[:, None],
+        nodes.longitudes[members],
+        nodes.latitudes[members],
+    )
+    far = np.where(there & np.isfinite(far), far, 0.0)
+    if dimensions == (mesh.cell,):
+        return np.asarray(far.max(axis=1))
+    found = np.zeros(grid.dataset.sizes[mesh.corners.to])
+    np.maximum.at(found, members[there], far[there])
     return found
 
 

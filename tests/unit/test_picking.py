@@ -37,9 +37,8 @@ def inside(box, x, y):
 
 def applied(dataset, picked):
     """The part, as `catalog.data.subset` makes it, without masks."""
-    there = {d: i for d, i in picked.indices.items() if d in dataset.sizes}
-    part = dataset.drop_vars([*picked.dropped, *picked.replaced], errors="ignore").isel(there)
-    return part.assign(picked.replaced)
+    rest = dataset.drop_vars([*picked.dropped, *picked.replaced], errors="ignore")
+    return rest.isel({d: i for d, i in picked.indices.items() if d in rest.dims}).assign(picked.replaced)
 
 
 def kept(dataset, picked, name, fill=-1):
