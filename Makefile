@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
@@ -11,7 +12,7 @@ PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-slow test-browser check format bench clean
+.PHONY: help demo install test test-slow test-browser test-peers peers check format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ test-slow: $(VENV)/installed-test ## run the long fuzzing, load and kill tests
 test-browser: $(VENV)/installed-test ## walk the pages in Chromium (needs chromium and chromium-driver)
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
+test-peers: $(VENV)/installed-test $(PEERS)/installed ## compare our numbers with those of other servers
+	@$(BIN)/python -m pytest -m peers tests/peers $(ARGS)
+
 check: $(VENV)/installed-check ## lint, formatting, types and import rules
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -40,21 +44,23 @@ format: $(VENV)/installed-check ## put the code into its form
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(VENV)/installed-test ## measure, and print a table
+bench: $(VENV)/installed-test $(PEERS)/installed ## measure, also other servers, and print tables (ARGS=--help)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
-clean: ## remove .venv and every cache
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+peers: $(PEERS)/installed ## install the servers we compare with into .venv-peers
+
+clean: ## remove the environments and every cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find catalog harvesters tests -name __pycache__ -prune -exec rm -rf {} +
 
 # --- installing: a stamp each, made again when pyproject.toml or constraints.txt changes
 
-$(BIN)/python:
+$(BIN)/python $(PEERS)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(@:/bin/python=)
 
 $(VENV)/installed: $(BIN)/python $(NEEDED)
 	@echo "installing into $(VENV) (about a minute) ..."
@@ -70,3 +76,8 @@ $(VENV)/installed-check: $(BIN)/python $(NEEDED)
 	@echo "installing into $(VENV) with the checking tools ..."
 	@$(INSTALL) '.[check]'
 	@touch $(VENV)/installed $@
+
+$(PEERS)/installed: $(PEERS)/bin/python constraints-peers.txt
+	@echo "installing the peers into $(PEERS) (about two minutes) ..."
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement constraints-peers.txt
+	@touch $@

@@ -1,45 +1,102 @@
-"""Measure, and print a table: case, ours, peer or limit, ratio, n. Nothing here asserts a time.
+"""Measure, and print tables: ours beside a peer or the limit, ratio, n. Nothing here asserts a time.
 
-`make bench`; with ARGS=--append the table is also put at the end of docs/reference/benchmarks.md.
+`make bench`; with ARGS=--append the tables are also put at the end of docs/reference/benchmarks.md. The files that are
+served are made once (a minute, 0.6 GB) and kept in BIENMO_BENCHMARKS, else in the temporary folder.
 """
 
 import argparse
+import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
-from benchmarks import search, subset
-from benchmarks.case import Case
+from benchmarks import hosts, load, search, served, sst, subset, targets
+from benchmarks.questions import ADDRESSES, SUFFIXES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "benchmarks.md"
+PARTS = ("here", "served", "load")
+HEAD = (
+    "| case | ours, ms | peer or limit | theirs, ms | ratio | n |\n| --- | ---: | --- | ---: | ---: | ---: |"
+)
 
 
-def cases(folder: Path) -> Iterator[Case]:
-    """Yield every case as it is measured."""
-    yield from subset.cases(folder / "subset")
-    yield from search.cases(folder / "search")
+def here(folder: Path) -> Iterator[str]:
+    """Yield the table of what is measured in this process."""
+    yield HEAD
+    for cases in (subset.cases(folder / "subset"), search.cases(folder / "search")):
+        yield from (case.row() for case in cases)
+
+
+def over_http(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
+    """Yield the tables of what is served: requests, loads, targets."""
+    data = sst.made(sst.home())
+    sizes = ", ".join(f"{layout} {path.stat().st_size / 1e6:.0f} MB" for layout, path in data.files.items())
+    yield f"Files of {'×'.join(map(str, data.shape[:3]))} int16: {sizes} on disk.\n"
+    rows: list[served.Row] = []
+    loads: list[load.Load] = []
+    with hosts.all_of(asked.against, data, folder) as servers:
+        if "load" in asked.parts:
+            yield load.HEAD
+            for found in load.memories(servers, data, asked.formats):
+                loads.append(found)
+                yield found.row()
+        if "served" in asked.parts:
+            yield "\n" + served.HEAD
+            for row in served.rows(servers, data, asked.formats, asked.rounds):
+                rows.append(row)
+                yield row.row()
+        if "load" in asked.parts:
+            yield "\n" + load.HEAD
+            for found in load.loads(servers, data, asked.formats, asked.rounds):
+                loads.append(found)
+                yield found.row()
+    yield "\n" + targets.HEAD
+    yield from (target.row() for target in targets.targets(rows, loads))
 
 
 def main() -> None:
     """Measure, print, and append where asked."""
-    asked = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    asked.add_argument(
-        "--append", action="store_true", help=f"append the table to docs/reference/{PAGE.name}"
-    )
-    append = asked.parse_args().append
-    head = "| case | ours, ms | peer or limit | theirs, ms | ratio | n |"
-    lines = [head, "| --- | ---: | --- | ---: | ---: | ---: |"]
-    print("\n".join(lines))
+    asked = _asked()
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases(Path(folder)):
-            lines.append(case.row())
-            print(lines[-1], flush=True)
-    if append:
-        said = f"## {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}"
+        tables = [here(Path(folder))] if "here" in asked.parts else []
+        tables += [over_http(Path(folder), asked)] if {"served", "load"} & set(asked.parts) else []
+        for line in chain.from_iterable(chain(table, [""]) for table in tables):
+            lines.append(line)
+            print(line, flush=True)
+    if asked.append:
+        said = f"## {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, "
+        said += f"{platform.machine()}, {os.cpu_count()} cores"
         before = PAGE.read_text("utf-8") if PAGE.exists() else "# Benchmarks\n"
         PAGE.write_text("\n".join([before, said, "", *lines, ""]), "utf-8")
+
+
+def _asked() -> argparse.Namespace:
+    found = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    found.add_argument(
+        "--append", action="store_true", help=f"append the tables to docs/reference/{PAGE.name}"
+    )
+    found.add_argument("--rounds", type=int, default=5, help="rounds of each served request")
+    for name, known, said in (
+        ("--parts", PARTS, "what to measure"),
+        ("--formats", tuple(SUFFIXES), "formats to serve"),
+        ("--against", tuple(ADDRESSES), "whom to measure beside us"),
+    ):
+        found.add_argument(name, type=_listed(known), default=known, help=f"{said}: {','.join(known)}")
+    return found.parse_args()
+
+
+def _listed(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(name for name in text.split(",") if name)
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+        return names
+
+    return read
 
 
 if __name__ == "__main__":
