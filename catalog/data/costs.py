@@ -79,9 +79,10 @@ def shape_of(variable: xr.Variable, place: Placed) -> dict[str, int]:
 def _itemsize(variable: xr.Variable, place: Placed) -> int:
     """The most bytes of an unpacked value: whole numbers that become missing or means are unpacked to float64."""
     known = decoded_itemsize(variable.dtype, variable.attrs)
-    if place.picked.keeps or any(cells.weights is not None for cells in place.cells):
-        return max(known, 8) if variable.dtype.kind in "iuf" else known
-    return known
+    if variable.dtype.kind in "iuf" and any(cells.weights is not None for cells in place.cells):
+        return max(known, 8)
+    may_miss = place.picked.keeps or (place.shape is not None and place.shape.kind == "area")
+    return max(known, 8) if may_miss and variable.dtype.kind in "iu" else known
 
 
 def _inflated(variable: xr.Variable, place: Placed) -> int:

@@ -14,7 +14,7 @@ from catalog.record import BBox
 
 
 def too_large(
-    grid: Grid, request: Cut, found: Cost, limits: Limits, cost: Callable[[Grid, Cut], Cost]
+    grid: Grid, request: Cut, found: Cost, limits: Limits, place: Callable[[Grid, Cut, bool], Cost]
 ) -> TooLarge:
     """Return the error of a request beyond the limits; its hint is a smaller request within them, if one is found.
 
@@ -23,7 +23,7 @@ def too_large(
         request: What was asked.
         found: What it costs.
         limits: What is allowed.
-        cost: Tells what a request costs.
+        place: Tells what a request costs; with True, that it is answered at all: an area has cells inside.
     """
     asked = (found.result_bytes, limits.result_bytes, "BIENMO_MAX_RESULT_BYTES")
     if found.result_bytes <= limits.result_bytes:
@@ -32,7 +32,8 @@ def too_large(
     hint, smaller = f"ask for less, or raise {setting}", {}
     for attempt in _smaller(grid, request, size / limit):
         try:
-            passes = cost(grid, attempt).within(limits)
+            passes = place(grid, attempt, False).within(limits)  # noqa: FBT003 - the cheaper question first
+            passes = passes and (not attempt.coords or place(grid, attempt, True).within(limits))  # noqa: FBT003
         except CatalogError:
             continue
         if passes:
@@ -80,7 +81,7 @@ def _shorter(grid: Grid, request: Cut, ratio: float) -> Iterator[Cut]:
 def _narrower(grid: Grid, request: Cut, ratio: float) -> Iterator[Cut]:
     assert grid.axes.longitude
     assert grid.axes.latitude
-    picks = pick(grid, request).indices
+    picks = pick(grid, request.model_copy(update={"time": None, "depth": None})).indices
     x, y = (
         grid.values(name)[picks.get(str(grid.dataset.variables[name].dims[0]), slice(None))]
         for name in (grid.axes.longitude, grid.axes.latitude)

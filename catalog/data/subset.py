@@ -1,6 +1,6 @@
 """Cutting a dataset: what a cut costs, and the part it asks for, values still packed as in the source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,9 +35,7 @@ def cost(dataset: xr.Dataset | Grid, request: Cut) -> Cost:
     Of an area it is the cost of its window, whether cells of it lie inside or not; of a reduction, of what it reads.
     Raises as `cut`.
     """
-    grid = Grid.of(dataset)
-    names = wanted(grid, request)
-    return cost_of(grid, placed(grid, request, names, masks=False), names)
+    return _cost(Grid.of(dataset), request, masks=False)
 
 
 def cut(source: xr.Dataset | Grid, request: Cut, record_id: str, limits: Limits) -> xr.Dataset:
@@ -81,7 +79,7 @@ def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: b
     place = placed(grid, request, asked)
     found = cost_of(grid, place, asked)
     if not found.within(limits):
-        raise too_large(grid, request, found, limits, cost)
+        raise too_large(grid, request, found, limits, _cost)
     names, without = numbers(grid, request)
     variables = _variables(grid, place, names)
     notes = list(place.picked.notes)
@@ -97,6 +95,11 @@ def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: b
     return reductions.reduced(made, reductions.parse(request.reduce)) if request.reduce else made
 
 
+def _cost(grid: Grid, request: Cut, masks: bool) -> Cost:  # noqa: FBT001 - as `smaller.too_large` asks for it
+    names = wanted(grid, request)
+    return cost_of(grid, placed(grid, request, names, masks=masks), names)
+
+
 def _line(request: Cut, record_id: str, without: tuple[str, ...]) -> str:
     """What is added to the history."""
     asked = "&".join(f"{key}={value}" for key, value in request.parameters().items())
@@ -107,44 +110,65 @@ def _line(request: Cut, record_id: str, without: tuple[str, ...]) -> str:
 def _variables(grid: Grid, place: Placed, names: tuple[str, ...]) -> dict[str, xr.Variable]:
     """The variables of the part by name, in the file's order, those that the answer adds last."""
     picked, found = place.picked, dict[str, xr.Variable]()
-    beside = " ".join(_beside(grid, place))
+    beside = _beside(grid, place) if place.added else []
     for name in with_companions(grid, names):
         if name in picked.dropped or is_nested(grid, name):
             continue
         if name in picked.replaced:
             found[name] = picked.replaced[name]
             continue
-        variable = taken(_whole(grid, name), picked.indices, place.slices)
-        is_wanted = name in names
-        for keep in picked.keeps if is_wanted else ():
-            variable = _kept(variable, keep)
-        for cells in place.cells:
-            if (
-                cells.dimensions(variable)
-                and cells.weights is not None
-                and not is_wanted
-                and not _is_axis(grid, name)
-            ):
-                variable = gathered(variable, cells.nearest())
-            else:
-                variable = gathered(variable, cells.nearest() if _is_flag(variable) else cells)
-        attributes = variable.attrs
-        if "actual_range" in attributes and not {*map(str, variable.dims)}.isdisjoint(picked.indices):
-            attributes = {k: v for k, v in attributes.items() if k != "actual_range"}
-        if is_wanted and place.added:
-            attributes = _placed_attributes(grid, name, attributes, beside)
+        variable = _taken(grid, name, place)
+        if name in names:
+            for keep in picked.keeps:
+                variable = _kept(variable, keep)
+        if place.cells:
+            variable = _gathered(grid, name, variable, place, is_wanted=name in names)
+        attributes = _attributes(grid, name, variable, place, beside if name in names else ())
         if attributes is not variable.attrs:
-            variable = _with_attributes(variable, attributes)
+            variable = variable.copy(deep=False)  # the source's own stays as it is
+            variable.attrs = attributes
         found[name] = variable
     return {**found, **place.added}
 
 
-def _whole(grid: Grid, name: str) -> xr.Variable:
-    """A variable of the source; small coordinates are read once and kept."""
+def _taken(grid: Grid, name: str, place: Placed) -> xr.Variable:
+    """A variable at the picked indices; small coordinates are read once and kept."""
     variable = grid.dataset.variables[name]
     if variable.ndim > 1 or variable.size > _KEPT or name not in grid.axes.coordinates:
-        return variable
-    return grid.keep(("raw", name), lambda: variable.copy(deep=False, data=np.asarray(variable.values)))
+        return taken(variable, place.picked.indices, place.slices)
+    raw = grid.keep(("raw", name), lambda: np.asarray(variable.values))
+    d = str(variable.dims[0]) if variable.dims else ""
+    if d in place.picked.indices:
+        raw = raw[place.slices[d] or place.picked.indices[d]]
+    encoding = variable.encoding if raw.ndim else None
+    return xr.Variable(variable.dims, raw, variable.attrs, encoding, fastpath=True)
+
+
+def _gathered(grid: Grid, name: str, variable: xr.Variable, place: Placed, *, is_wanted: bool) -> xr.Variable:
+    """The cells of a variable; what has nothing between two values has those of the nearest corner."""
+    axes = grid.axes
+    mixes = is_wanted or name in {axes.longitude, axes.latitude, axes.vertical, axes.time}
+    mixes = (
+        mixes and variable.dtype.kind in "iuf" and {"flag_values", "flag_masks"}.isdisjoint(variable.attrs)
+    )
+    for cells in place.cells:
+        variable = gathered(variable, cells if mixes else cells.nearest())
+    return variable
+
+
+def _attributes(
+    grid: Grid, name: str, variable: xr.Variable, place: Placed, beside: Sequence[str]
+) -> dict[Any, Any]:
+    """The attributes of a variable of the part; where nothing changes, its own."""
+    found = variable.attrs
+    if "actual_range" in found and not place.picked.indices.keys().isdisjoint(map(str, variable.dims)):
+        found = {k: v for k, v in found.items() if k != "actual_range"}
+    if beside and pair_of(grid, name) is not None:
+        known = str(found.get("coordinates", "")).split()
+        found = {**found, "coordinates": " ".join(dict.fromkeys([*known, *beside]))}
+    if grid.axes.geometry == "mesh" and place.shape is not None and place.shape.kind != "area":
+        found = {k: v for k, v in found.items() if k not in {"mesh", "location"}}
+    return found
 
 
 def _kept(variable: xr.Variable, keep: tuple[tuple[str, ...], Any]) -> xr.Variable:
@@ -167,40 +191,12 @@ def _kept(variable: xr.Variable, keep: tuple[tuple[str, ...], Any]) -> xr.Variab
     return masked(variable, stays)
 
 
-def _is_flag(variable: xr.Variable) -> bool:
-    """Tell whether there is nothing between two values: text, and numbers that stand for words."""
-    return variable.dtype.kind not in "iuf" or bool({"flag_values", "flag_masks"} & set(variable.attrs))
-
-
-def _is_axis(grid: Grid, name: str) -> bool:
-    axes = grid.axes
-    return name in {axes.longitude, axes.latitude, axes.vertical, axes.time}
-
-
 def _beside(grid: Grid, place: Placed) -> list[str]:
     """What the answer's `coordinates` attributes must name: what is added, and positions that became auxiliary."""
     scattered = {d for cells in place.cells for d in cells.into} - set(map(str, grid.dataset.sizes))
     names = [name for name in place.added if name not in scattered]
     positions = (grid.axes.longitude, grid.axes.latitude) if scattered else ()
     return [*(name for name in positions if name), *names]
-
-
-def _placed_attributes(grid: Grid, name: str, attributes: Mapping[Any, Any], beside: str) -> dict[Any, Any]:
-    """The attributes of a variable of single cells: with the coordinates that tell where, without those of a mesh."""
-    found = dict(attributes)
-    if beside and pair_of(grid, name) is not None:
-        known = str(found.get("coordinates", "")).split()
-        found["coordinates"] = " ".join(dict.fromkeys([*known, *beside.split()]))
-    if grid.axes.geometry == "mesh" and place.shape is not None:
-        found = {k: v for k, v in found.items() if k not in {"mesh", "location"}}
-    return found
-
-
-def _with_attributes(variable: xr.Variable, attributes: Mapping[Any, Any]) -> xr.Variable:
-    """The same variable, as lazy as it was, with other attributes; the source's own stay as they are."""
-    found = variable.copy(deep=False)
-    found.attrs = dict(attributes)
-    return found
 
 
 def _dataset(  # noqa: PLR0913 - what a part is made of

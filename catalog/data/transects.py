@@ -1,7 +1,8 @@
 """The cells along a line: those nearest to points of the great circles between its vertices, each once, in order.
 
-The line is followed more finely until two points that follow one another lie in the same cell, or their cells touch and
-they are at most half as far apart as the cells' centres. Parts of the line that no cell reaches are left out.
+The line is followed more finely until two points that follow one another lie in the same cell, or are less than half a
+cell apart: a third of the distance between their cells' centres. A cell of which the line cuts off a smaller corner may
+be missed. Parts of the line that no cell reaches are left out.
 """
 
 from itertools import pairwise
@@ -26,6 +27,7 @@ MAX_SAMPLES = 200_000
 
 ALONG = "distance_along"
 _FIRST = 64
+_FINER = 3  # of a step from cell to cell, diagonals too: less than half a cell
 _ROUNDS = 24
 _Floats = npt.NDArray[np.float64]
 
@@ -84,7 +86,7 @@ def _followed(
         apart = distance(
             found.longitudes[1:], found.latitudes[1:], found.longitudes[:-1], found.latitudes[:-1]
         )
-        rough = (number[1:] != number[:-1]) & (2 * np.diff(far) > apart)
+        rough = (number[1:] != number[:-1]) & (_FINER * np.diff(far) > apart)
         if not rough.any():
             break
         more = (far[1:] + far[:-1])[rough] / 2
