@@ -1,0 +1,186 @@
+"""The nearest cell is that of brute force on the sphere; a point that no cell reaches is outside."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.data import opening
+from catalog.data.grids import Grid
+from catalog.data.nearest import nearest, nearest_all, nearest_depth, nearest_of, nearest_time
+from catalog.data.spheres import RADIUS, Index, degrees, distance, vectors
+from catalog.errors import BadRequest, NotSubsettable, OutsideDomain
+from catalog.record import Distribution
+
+EAST, NORTH = {"units": "degrees_east"}, {"units": "degrees_north"}
+SINCE = {"units": "days since 2000-01-01"}
+points = st.tuples(st.floats(-180, 540), st.floats(-90, 90))
+
+
+def haversine(x, y, columns, rows):
+    x, y, columns, rows = map(np.radians, (x, y, columns, rows))
+    half = np.sin((rows - y) / 2) ** 2 + np.cos(y) * np.cos(rows) * np.sin((columns - x) / 2) ** 2
+    return 2 * RADIUS * np.arcsin(np.sqrt(np.minimum(half, 1)))
+
+
+@given(point=points, other=points)
+def test_distances_are_those_of_the_haversine(point, other):
+    assert distance(*point, *other) == pytest.approx(haversine(*point, *other), abs=1)
+    x, y = degrees(vectors(*point))
+    assert distance(x, y, *point) == pytest.approx(0, abs=1e-3)
+
+
+@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 8), st.integers(1, 8)), point=points)
+def test_the_nearest_of_scattered_cells_is_that_of_brute_force(seed, shape, point):
+    numbers = np.random.default_rng(seed)
+    x, y = numbers.random(shape) * 720 - 180, numbers.random(shape) * 180 - 90
+    x[numbers.random(shape) < 0.1] = np.nan
+    dims = ("y", "x")
+    dataset = xr.Dataset({"t": (dims, x)}, {"lon": (dims, x, EAST), "lat": (dims, y, NORTH)})
+    if not np.isfinite(x).any():
+        with pytest.raises(NotSubsettable):
+            nearest_all(Grid(dataset), *np.array([point]).T)
+        return
+    found = nearest_all(Grid(dataset), *np.array([point]).T)
+    far = haversine(*point, x, y)
+    assert found.distances[0] == pytest.approx(np.nanmin(far), abs=1)
+    place = int(found.indices["y"][0]), int(found.indices["x"][0])
+    assert far[place] == pytest.approx(np.nanmin(far), abs=1)
+    there = numbers.random(shape) < 0.5
+    cell = nearest_of(Grid(dataset), *point, there)
+    best = np.where(there & np.isfinite(far), far, np.inf).min()
+    assert (cell is None and np.isinf(best)) or cell.distance == pytest.approx(best, abs=1)
+
+
+@given(
+    start=st.integers(-360, 360),
+    step=st.sampled_from([0.25, 1.0, 5.0]),
+    count=st.integers(2, 400),
+    falling=st.booleans(),
+    point=st.tuples(st.floats(-180, 180), st.floats(-20, 20)),
+)
+def test_a_point_lies_in_an_axis_half_a_cell_beyond_its_ends(start, step, count, falling, point):
+    count = min(count, int(400 / step))
+    columns = start + step * np.arange(count)
+    columns = columns[::-1] if falling else columns
+    rows = np.arange(-10.0, 11)
+    dataset = xr.Dataset({}, {"lon": ("lon", columns, EAST), "lat": ("lat", rows, NORTH)})
+    turned = np.abs((columns - point[0] + 180) % 360 - 180)
+    assert_inside = bool(turned.min() <= step / 2 - 1e-6 and abs(point[1]) <= 10.5)
+    assert_outside = bool(turned.min() > 1.01 * step or abs(point[1]) > 10.500001)
+    try:
+        cell = nearest(Grid(dataset), *point)
+    except OutsideDomain:
+        assert not assert_inside
+        return
+    assert not assert_outside
+    assert abs((cell.longitude - point[0] + 180) % 360 - 180) == pytest.approx(turned.min(), abs=1e-9)
+    assert columns[cell.indices["lon"]] == cell.longitude
+    assert rows[cell.indices["lat"]] == cell.latitude
+    assert abs(cell.latitude - point[1]) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(("x", "y", "inside"), [(359.99, 89.99, True), (-0.4, -89.9, True), (180, 0, True)])
+def test_a_global_grid_has_no_outside(x, y, inside):
+    columns, rows = np.arange(0.5, 360), np.arange(-89.5, 90)
+    dataset = xr.Dataset({}, {"lon": ("lon", columns, EAST), "lat": ("lat", rows, NORTH)})
+    assert (nearest(Grid(dataset), x, y).distance < 111_000) is inside
+
+
+@given(x=st.floats(-4, 25), y=st.floats(-4, 25), angle=st.floats(0, 90))
+def test_a_point_lies_in_a_turned_grid_where_one_of_its_cells_does(x, y, angle):
+    """Cells of a turned grid of one degree: inside is certain in the hull of centres, outside two cells away."""
+    turn = np.radians(angle)
+    columns, rows = np.meshgrid(np.arange(20.0), np.arange(20.0))
+    east, north = columns * np.cos(turn) - rows * np.sin(turn), columns * np.sin(turn) + rows * np.cos(turn)
+    dims = ("j", "i")
+    grid = Grid(xr.Dataset({"t": (dims, columns)}, {"lon": (dims, east, EAST), "lat": (dims, north, NORTH)}))
+    asked = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    try:
+        nearest(grid, *asked)
+    except OutsideDomain:
+        assert not (0 <= x <= 19 and 0 <= y <= 19)
+    else:
+        assert -1.5 <= x <= 20.5
+        assert -1.5 <= y <= 20.5
+
+
+@pytest.mark.parametrize(
+    ("instant", "step", "offset"),
+    [
+        ("2000-01-01T00:00:00Z", 0, 0), ("2000-01-01T13:00:00Z", 1, 11 * 3600), ("1999-12-31T12:00:00Z", 0, 43_200),
+        ("2000-02-01T12:00:00Z", 3, -43_200), ("1999-12-31T11:00:00Z", None, 0), ("2000-02-01T13:00:00Z", None, 0),
+    ],
+)  # fmt: skip
+def test_the_nearest_time_says_how_far_it_is(instant, step, offset):
+    dataset = xr.Dataset({}, {"time": ("time", [0.0, 1, 30, 31], SINCE)})
+    if step is None:
+        with pytest.raises(OutsideDomain, match="the nearest is"):
+            nearest_time(Grid(dataset), instant)
+        return
+    found = nearest_time(Grid(dataset), instant)
+    assert (found.indices["time"], found.offset) == (step, offset)
+
+
+def test_an_instant_that_a_calendar_lacks_is_a_bad_request():
+    dataset = xr.Dataset({}, {"time": ("time", [0.0, 60], {**SINCE, "calendar": "noleap"})})
+    with pytest.raises(BadRequest, match="noleap"):
+        nearest_time(Grid(dataset), "2000-02-29T00:00:00Z")
+    assert nearest_time(Grid(dataset), "2000-03-01T00:00:00Z").offset == 86_400
+
+
+@pytest.mark.parametrize(
+    ("levels", "depth", "value"),
+    [
+        ([5, 15, 25], 0, 5), ([5, 15, 25], 30, 25), ([5, 15, 25], 31, None),
+        ([20, 30], 10, None), ([10], 10.5, 10), ([10], 12, None),
+    ],
+)  # fmt: skip
+def test_the_nearest_depth_reaches_half_a_step(levels, depth, value):
+    dataset = xr.Dataset(
+        {}, {"depth": ("depth", np.array(levels, float), {"units": "m", "positive": "down"})}
+    )
+    if value is None:
+        with pytest.raises(OutsideDomain):
+            nearest_depth(Grid(dataset), depth)
+        return
+    found = nearest_depth(Grid(dataset), depth)
+    assert (found.value, found.offset) == (value, value - depth)
+
+
+def test_more_positions_than_an_index_is_made_for_are_searched_block_by_block(monkeypatch):
+    numbers = np.random.default_rng(7)
+    x, y = numbers.random(2_000) * 360, numbers.random(2_000) * 180 - 90
+    expected, far = Index(x, y).nearest(107.0, 20.0, 5)
+    monkeypatch.setattr("catalog.data.spheres._MOST_INDEXED", 10)
+    monkeypatch.setattr("catalog.data.spheres._BLOCK", 300)
+    found, metres = Index(x, y).nearest(107.0, 20.0, 5)
+    assert found.tolist() == expected.tolist()
+    assert metres == pytest.approx(far)
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("iris/nemo_1m_20150101-20150201_grid-T.nc", (107.5, 19.0), None),
+        ("ncarg/pop.nc", (160.0, 20.0), None),
+        ("gridded/WCOFS_subset.nc", None, (107.0, 20.0)),
+        ("gridded/tri_grid_example-FVCOM.nc", (-122.5, 37.88), (107.0, 20.0)),
+        ("argo/13857_prof.nc", (-17.0, 3.0), (107.0, 20.0)),
+        ("cmems_aviso/nrt_global_allsat_phy_l4_20190223_20190226.nc", (-180.0, 90.0), None),
+    ],
+)
+def test_real_files_tell_inside_from_outside(shared_real, name, inside, outside):
+    where = Distribution(protocol="file", address=str(shared_real / "files" / name))
+    with opening.opened(where, opening.Reach()) as dataset:
+        grid = Grid(dataset)
+        if inside:
+            found = nearest_all(grid, *np.array([inside]).T)
+            columns, rows = (grid.values(axis) for axis in (grid.axes.longitude, grid.axes.latitude))
+            if grid.axes.geometry == "rectilinear":
+                columns, rows = np.meshgrid(columns, rows)
+            assert found.distances[0] == pytest.approx(np.nanmin(haversine(*inside, columns, rows)), abs=1)
+        if outside:
+            with pytest.raises(OutsideDomain, match="km away"):
+                nearest(grid, *outside)
