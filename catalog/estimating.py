@@ -50,7 +50,7 @@ def estimate(grid: Grid, cut: subset.Cut, chosen: formats.Format, limits: subset
     allowed = found.result_bytes <= limits.result_bytes and found.decoded_bytes <= limits.decoded_bytes
     exact = None
     if allowed and chosen.STREAMS and not cut.reduce:
-        exact = formats.length(chosen, subset.cut(grid, cut, "estimate", limits))
+        exact = formats.length(chosen, subset.part(grid, cut, "estimate", limits))
     text = chosen.MEDIA_TYPE.startswith("text/") or "json" in chosen.MEDIA_TYPE
     about = _TEXT_BYTES * (found.cells + found.rows * _COORDINATES) if text else found.result_bytes
     cells_a_second = _TEXT_CELLS if text else _BINARY_CELLS

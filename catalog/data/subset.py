@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catalog.data import reductions
+from catalog.data import flags, reductions
 from catalog.data.axes import Axes
 from catalog.data.cells import gathered, taken
 from catalog.data.costs import Cost, Limits, cost_of
@@ -77,17 +77,21 @@ def part(source: xr.Dataset | Grid, request: Cut, record_id: str, limits: Limits
 def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: bool) -> xr.Dataset:
     asked = wanted(grid, request)
     place = placed(grid, request, asked)
-    found = cost_of(grid, place, asked)
+    checked = flags.beside(grid.dataset, asked) if request.qc else ()
+    found = cost_of(grid, place, tuple(dict.fromkeys((*asked, *checked))))
     if not found.within(limits):
         raise too_large(grid, request, found, limits, _cost)
     names, without = numbers(grid, request)
-    variables = _variables(grid, place, names)
+    variables = _variables(grid, place, tuple(dict.fromkeys((*names, *checked))))
     notes = list(place.picked.notes)
     if is_read:
         variables = read_small(variables, names)
-        if said := emptiness(grid, place, variables, names):
-            notes.append(said)
+        if empty := emptiness(grid, place, variables, names):
+            notes.append(empty)
     made = _dataset(grid, place, variables, names, _line(request, record_id, without), request)
+    if request.qc:
+        made, said = flags.good(made)
+        notes += said
     made.encoding |= {"notes": tuple(notes)}
     if notes:
         before = str(made.attrs.get("comment", "")).rstrip("\n")
