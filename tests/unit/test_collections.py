@@ -19,10 +19,12 @@ from catalog.data import collection, exact, gaps, joining, opening, subset
 from catalog.data.clock import Clock
 from catalog.data.workers import Workers
 from catalog.errors import BadSource, CatalogError, DataChanged, DataUnreadable, OutsideDomain
+from catalog.service import open_catalog
 from catalog.settings import Settings
 from catalog.source import Source
 from harvesters import files
 from harvesters._fetch import Fetch
+from harvesters._run import harvest_source
 
 LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
 DAY = np.timedelta64(1, "D")
@@ -493,6 +495,32 @@ def test_what_a_source_says_of_collections_is_checked(tmp_path, workers):
     assert "no file matches" in none.problem
     assert "no axis of depth" in height.problem
     assert files.read(good).licence is not None
+
+
+def test_a_collection_is_harvested_kept_and_served(tmp_path, workers):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for day in (0, 1, 2, 4):
+        save(grid(START + np.array([day]) * DAY, day), folder / f"{day}.nc")
+    (folder / "3.nc").write_bytes(b"CDF")
+    settings = Settings(home=tmp_path / "home", readers=1)
+    with open_catalog(settings) as catalog:
+        for _ in range(2):
+            asked = source(folder, {"id": "sst", "pattern": "*.nc"})
+            run = harvest_source(asked, catalog.store, settings, workers=workers)
+            assert (run.state, run.counts.quarantined) == ("complete", 1)
+            assert [line.native_id for line in run.quarantine] == ["3.nc"]
+        assert run.counts.unchanged == 1
+        (way,) = catalog.get("s-sst").distributions
+        assert way.address == "sst.json"
+        request = subset.parse({"bbox": "103,12,110,18", "variables": "sst"})
+        answer = b"".join(catalog.subset("s-sst", request, "nc").pieces())
+    (tmp_path / "answer.nc").write_bytes(answer)
+    found = xr.open_dataset(tmp_path / "answer.nc", mask_and_scale=False)
+    oracle = together([folder / f"{day}.nc" for day in (0, 1, 2, 4)])["sst"]
+    oracle = oracle.sel(lat=slice(12, 18), lon=slice(103, 110))
+    assert np.array_equal(found["sst"].values, oracle.values)
+    assert np.array_equal(found["time"].values, oracle["time"].values)
 
 
 def test_few_members_stay_open_and_none_closes_under_its_reader(daily):
