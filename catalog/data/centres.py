@@ -40,6 +40,12 @@ class Centres:
     inside: npt.NDArray[Any]
     order: _Floats | None = None
 
+    def check_known(self, grid: Grid) -> None:
+        """Refuse coordinates without a single value. Raises NotSubsettable."""
+        for name in self.names:
+            if not np.isfinite(grid.values(name)).any():
+                raise NotSubsettable(f"{name[:60]} has no value", hint="ask without it, or cut with indices=")
+
     @property
     def empty(self) -> bool:
         """Whether nothing is inside."""
@@ -170,9 +176,13 @@ def in_depth(grid: Grid, depth: tuple[float, float]) -> Centres:
     if name is None:
         raise NotSubsettable("the data have no depth axis in metres", hint="ask without depth")
     if depth_factor(grid, name) is None:
-        units = str(grid.dataset.variables[name].attrs.get("units", ""))
+        attributes = grid.dataset.variables[name].attrs
+        units, standard = str(attributes.get("units", "")), str(attributes.get("standard_name", ""))
+        sigma = (
+            ", and is a part of the water's depth" if standard.startswith(("ocean_sigma", "ocean_s_")) else ""
+        )
         raise NotSubsettable(
-            f"the data have no depth axis in metres: {name[:60]} has units {units[:30]!r}",
+            f"the data have no depth axis in metres: {name[:60]} has units {units[:30]!r}{sigma}",
             hint="cut it by index, with indices=",
         )
     return _between(grid, "depth", name, *depth)

@@ -93,6 +93,7 @@ def _asked(grid: Grid, cut: Cut) -> list[Centres]:
         boxed = list(in_box(grid, cut.bbox, names))
         for centres in boxed:
             if centres.empty:
+                centres.check_known(grid)
                 first, last = (cut.bbox.west, cut.bbox.east)
                 if centres.label == "latitude":
                     first, last = cut.bbox.south, cut.bbox.north
@@ -102,11 +103,13 @@ def _asked(grid: Grid, cut: Cut) -> list[Centres]:
     if cut.time:
         found.append(in_time(grid, cut.time))
         if found[-1].empty:
+            found[-1].check_known(grid)
             raise outside(grid, _nothing(found[-1], ()))
         check_grid(grid, cut, "time", found[-1].dimensions)
     if cut.depth:
         found.append(in_depth(grid, cut.depth))
         if found[-1].empty:
+            found[-1].check_known(grid)
             raise outside(grid, _nothing(found[-1], ()) + near(grid, found[-1], *cut.depth))
         check_grid(grid, cut, "depth", found[-1].dimensions)
     return found

@@ -16,11 +16,9 @@ def first_pair(grid: Grid) -> Pair:
         NotSubsettable: The data have no longitude and latitude.
     """
     if grid.axes.longitude is None or grid.axes.latitude is None:
-        reasons = "; ".join(text for _, text in grid.axes.problems)
-        raise NotSubsettable(
-            f"the data have no longitude and latitude{': ' if reasons else ''}{reasons}",
-            hint="ask without bbox and coords",
-        )
+        reasons = [text for code, text in grid.axes.problems if code == "no-position"]
+        said = "; ".join(reasons) or "no longitude and latitude were found"
+        raise NotSubsettable(f"the data cannot be cut by place: {said}", hint="ask without bbox and coords")
     return grid.axes.longitude, grid.axes.latitude
 
 
