@@ -8,15 +8,18 @@ import warnings
 import netCDF4
 import numpy as np
 import pyarrow as pa
+import xarray as xr
+from zarr.storage import ZipStore
 
 with warnings.catch_warnings(action="ignore"):  # what pydap stands on is old
     from pydap.handlers.dap import unpack_dap2_data
     from pydap.parsers.dds import dds_to_dataset
 
 
-def netcdf3(content, _folder):
+def netcdf3(content, folder):
     """Read by netCDF-C."""
-    with netCDF4.Dataset("back", memory=content) as file:
+    (folder / "back.nc").write_bytes(content)
+    with netCDF4.Dataset(folder / "back.nc") as file:
         file.set_auto_maskandscale(False)
         return {name: np.asarray(variable[:]) for name, variable in file.variables.items()}
 
@@ -35,12 +38,22 @@ def dods(content, _folder):
     return {name: np.asarray(variable.data) for name, variable in arrays.items()}
 
 
-RAW = {"nc3": netcdf3, "dods": dods}
+def zarr(content, folder):
+    """Read by zarr and xarray."""
+    (folder / "back.zip").write_bytes(content)
+    store = ZipStore(folder / "back.zip", mode="r")
+    with xr.open_zarr(
+        store, consolidated=True, chunks=None, mask_and_scale=False, decode_times=False
+    ) as back:
+        return {str(name): variable.values for name, variable in back.load().variables.items()}
+
+
+RAW = {"nc3": netcdf3, "dods": dods, "zarr": zarr}
 """Formats of packed arrays: suffix → raw values by variable."""
 
 
-def tsv(content, _folder):
-    rows = list(csv.DictReader(io.StringIO(content.decode(), newline=""), delimiter="\t"))
+def tsv(content, _folder, mark="\t"):
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline=""), delimiter=mark))
     return {name: [row[name] or "nan" for row in rows] for name in rows[0]}
 
 

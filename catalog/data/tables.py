@@ -24,7 +24,8 @@ from catalog.data.ragged import Parent, parents
 from catalog.errors import DataUnreadable, NotSubsettable
 
 _BLOCK_ROWS = 1 << 18
-_LOADED_VALUES = 1 << 24
+_LOADED_BYTES = 32_000_000
+_TEXT_BYTES = 64
 _MOST_SPREAD = 4
 _IDS = frozenset({"timeseries_id", "profile_id", "trajectory_id"})
 
@@ -82,7 +83,7 @@ class Part:
         order = sorted(range(len(dimensions)), key=lambda axis: rows.index(dimensions[axis]))
         values = values.transpose(*order, *range(len(dimensions), values.ndim))
         sizes = [n if d in dimensions else 1 for d, n in zip(self.place, self.shape, strict=True)]
-        return values.reshape(*sizes, *values.shape[len(dimensions) :])
+        return values.reshape((*sizes, *values.shape[len(dimensions) :]))
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,12 @@ class Table:
     def parts(self, rows: int) -> Iterator[Part]:
         """Yield the rows in rectangles of at most `rows`.
 
-        Larger ones are read at a time, of 16 million values or a few more where they then are whole chunks.
+        Larger ones are read at a time, of 32 MB, or of twice that where they then are whole chunks.
         """
-        most = max(1, _LOADED_VALUES // max(1, len(self.variables)))
+        width = sum(
+            _TEXT_BYTES if v.dtype.kind in "OSUT" else v.dtype.itemsize for v in self.variables.values()
+        )
+        most = max(1, _LOADED_BYTES // max(1, width))
         kept: dict[str, _Loaded] = {}
         for slab in rectangles(tuple(self.sizes.values()), most, self._chunks()):
             start = dict(zip(self.sizes, slab, strict=True))

@@ -385,7 +385,7 @@ def test_coveragejson_says_which_way_sigma_grows():
 
 def test_many_blocks_are_one_table(suffix, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "_BLOCK_ROWS", 7)
-    monkeypatch.setattr(tables, "_LOADED_VALUES", 50)
+    monkeypatch.setattr(tables, "_LOADED_BYTES", 400)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 200)
     dataset = made()
     CHECKS[suffix](dataset, written(suffix, dataset), tmp_path)
