@@ -2,13 +2,14 @@
 
 import io
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalog.data.plain import plain_attributes
 from catalog.data.tables import Block, Coordinate, Table
@@ -64,6 +65,26 @@ class Sink(io.RawIOBase):
         found = b"".join(self._pieces)
         self._pieces.clear()
         return found
+
+
+def decimals(values: npt.NDArray[Any], *, infinite: bool) -> Any:
+    """Return numbers as the shortest decimals that read back as the same number of their type.
+
+    NaN is null, and so are infinities where they are not wanted.
+    """
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    missing = None
+    if native.dtype.kind == "f":
+        missing = np.isnan(native) if infinite else ~np.isfinite(native)
+    return pa.array(native, mask=missing).cast(pa.string())
+
+
+def joined(parts: Sequence[Any], separator: str) -> bytes:
+    """Return rows of text as one: columns without nulls, or text that each row has, with a separator between."""
+    rows = pc.binary_join_element_wise(*parts, separator)
+    _, offsets, text = rows.buffers()
+    ends = np.frombuffer(offsets, np.int32)[[rows.offset, rows.offset + len(rows)]]
+    return bytes(memoryview(text)[ends[0] : ends[1]])
 
 
 def _schema(table: Table, columns: Mapping[str, Any], block: Block | None) -> Any:

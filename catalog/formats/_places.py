@@ -1,11 +1,31 @@
-"""Longitudes as maps want them."""
+"""The positions of a table, and longitudes as maps want them."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
+
+from catalog.data.origin import origin
+from catalog.data.tables import Coordinate, Table
+from catalog.errors import NotSubsettable
 
 _HALF, _TURN = 180, 360
+
+
+def positions(dataset: xr.Dataset, table: Table, format_name: str) -> tuple[Coordinate, Coordinate]:
+    """Return longitude and latitude of a dataset's table.
+
+    Raises:
+        NotSubsettable: It has none; the message names the format that wants them.
+    """
+    axes = origin(dataset).axes
+    columns = {coordinate.name: coordinate for coordinate in table.coordinates}
+    if axes.longitude not in columns or axes.latitude not in columns:
+        raise NotSubsettable(
+            f"{format_name} does not hold data without positions", hint="ask for CSV, Parquet or NetCDF"
+        )
+    return columns[axes.longitude], columns[axes.latitude]
 
 
 def longitudes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

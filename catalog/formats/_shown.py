@@ -165,6 +165,8 @@ class _Choice:
             )[tuple(slice(None, None, step) for step in steps)].ravel()
             for p in positions
         )
+        if not np.isfinite(x + y).any():
+            raise NotSubsettable("none of the positions is known", hint="ask for CSV or NetCDF")
         found = (Scale("longitude", _gathered(x)), Scale("latitude", y))
         return self._shown("scatter", numbers.ravel(), *found)
 

@@ -9,19 +9,17 @@ column's attributes. Times are ISO 8601 in the data's own calendar.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import xarray as xr
 
-from catalog.data.origin import origin
 from catalog.data.plain import plain_attributes
 from catalog.data.tables import Block, Coordinate, Table, lay_out
-from catalog.errors import NotSubsettable
+from catalog.formats._arrow import decimals, joined
 from catalog.formats._credits import described, said
-from catalog.formats._places import longitudes
+from catalog.formats._places import longitudes, positions
 
 SUFFIX = "geojson"
 MEDIA_TYPE = "application/geo+json"
@@ -36,13 +34,10 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
         NotSubsettable: The data have no positions; or as `lay_out`.
     """
     table = lay_out(dataset)
-    axes = origin(dataset).axes
-    columns = {coordinate.name: coordinate for coordinate in table.coordinates}
-    if axes.longitude not in columns or axes.latitude not in columns:
-        raise NotSubsettable("GeoJSON does not hold data without positions", hint="ask for CSV or NetCDF")
-    place = (columns.pop(str(axes.longitude)), columns.pop(str(axes.latitude)))
+    place = positions(dataset, table, "GeoJSON")
+    others = tuple(c for c in table.coordinates if c.name not in {p.name for p in place})
     yield _head(dataset, table)
-    writer = _Writer(place, tuple(columns.values()), tuple(table.variables))
+    writer = _Writer(place, others, tuple(table.variables))
     between = b"\n"
     for block in table.blocks():
         for piece in writer.pieces(block):
@@ -89,18 +84,17 @@ class _Writer:
                 *(tokens.take(pa.array(block.places[name][part])) for name, tokens in self._others.items()),
                 *(_tokens(values[part]) for values in block.data.values()),
             ]
-            yield ",\n".join(self._features(place, cells)).encode()
+            yield self._features(place, cells)
 
-    def _features(self, place: Sequence[Any], cells: Sequence[Any]) -> list[str]:
-        """The features of some rows, each as text."""
+    def _features(self, place: Sequence[Any], cells: Sequence[Any]) -> bytes:
+        """The features of some rows, with commas between."""
         point = pc.binary_join_element_wise(
             '{"type":"Point","coordinates":[', place[0], ",", place[1], "]}", ""
         )  # null where a part is
         parts: list[Any] = ['{"type":"Feature","geometry":', point.fill_null("null"), ',"properties":{']
         for position, (key, tokens) in enumerate(zip(self._keys, cells, strict=True)):
             parts += [f",{key}" if position else key, tokens.fill_null("null")]
-        found: list[str] = pc.binary_join_element_wise(*parts, "}}", "").to_pylist()
-        return found
+        return joined([*parts, "}},\n"], "").removesuffix(b",\n")
 
 
 def _coordinate(column: Coordinate) -> Any:
@@ -113,6 +107,4 @@ def _tokens(values: npt.NDArray[Any]) -> Any:
     """Values as JSON has them; null where there is none: the shortest decimals that read back as the same number."""
     if values.dtype.kind == "O":
         return pa.array([orjson.dumps(item).decode() for item in values], pa.string())
-    native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    missing = ~np.isfinite(native) if native.dtype.kind == "f" else None
-    return pa.array(native, mask=missing).cast(pa.string())
+    return decimals(values, infinite=False)

@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import xarray as xr
 
-from catalog.data.origin import origin
 from catalog.data.tables import Coordinate, lay_out
-from catalog.errors import NotSubsettable
 from catalog.formats._arrow import Rows, Sink
 from catalog.formats._credits import said
-from catalog.formats._places import longitudes
+from catalog.formats._places import longitudes, positions
 
 SUFFIX = "geoparquet"
 MEDIA_TYPE = "application/vnd.apache.parquet; profile=geo"
@@ -34,13 +32,7 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
         NotSubsettable: The data have no positions; or as `lay_out`.
     """
     table = lay_out(dataset)
-    axes = origin(dataset).axes
-    columns = {coordinate.name: coordinate for coordinate in table.coordinates}
-    if axes.longitude not in columns or axes.latitude not in columns:
-        raise NotSubsettable(
-            "GeoParquet does not hold data without positions", hint="ask for Parquet or NetCDF"
-        )
-    place = (columns[str(axes.longitude)], columns[str(axes.latitude)])
+    place = positions(dataset, table, "GeoParquet")
     x, y = (_numbers(coordinate) for coordinate in place)
     x = longitudes(x)
     rows = Rows(table)

@@ -21,9 +21,9 @@ from catalog.data.axes import Axes
 from catalog.data.origin import origin
 from catalog.data.plain import words
 from catalog.data.tables import Coordinate, Table, lay_out
-from catalog.errors import NotSubsettable
+from catalog.formats._arrow import decimals, joined
 from catalog.formats._credits import described, said
-from catalog.formats._places import longitudes
+from catalog.formats._places import longitudes, positions
 
 SUFFIX = "odv.txt"
 MEDIA_TYPE = "text/plain; charset=utf-8"
@@ -63,10 +63,8 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
     """
     table = lay_out(dataset)
     axes = origin(dataset).axes
-    names = {coordinate.name for coordinate in table.coordinates}
-    if axes.longitude not in names or axes.latitude not in names:
-        raise NotSubsettable("ODV does not hold data without positions", hint="ask for CSV or NetCDF")
-    along = _along(table, axes)
+    place = positions(dataset, table, "ODV")
+    along = _along(table, axes, place)
     if along:  # the samples of a station follow one another
         rest = {d: n for d, n in table.sizes.items() if d != along}
         table = replace(table, sizes={**rest, along: table.sizes[along]})
@@ -77,10 +75,10 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
     yield from columns.rows(1 if along is None else table.sizes[along])
 
 
-def _along(table: Table, axes: Axes) -> str | None:
+def _along(table: Table, axes: Axes, position: Sequence[Coordinate]) -> str | None:
     """The dimension along which a station has its samples: that of depth, or of time at one place; None: each row."""
     by_name = {coordinate.name: coordinate for coordinate in table.coordinates}
-    place = {d for name in (axes.longitude, axes.latitude) for d in by_name[str(name)].dimensions}
+    place = {d for coordinate in position for d in coordinate.dimensions}
     vertical = by_name.get(axes.vertical or "")
     for dimension in reversed(vertical.dimensions if vertical else ()):
         if dimension not in place and table.sizes.get(dimension, 0) > 1:
@@ -223,8 +221,8 @@ def _ordered(variables: Iterable[str], flags: Mapping[str, tuple[str, str]]) -> 
 def _lines(cells: Sequence[Any]) -> bytes:
     """Rows of cells; a cell that every row has is given as text."""
     parts = [cell if isinstance(cell, str) else cell.fill_null("") for cell in cells]
-    rows = pc.binary_join_element_wise(*parts, "\t").to_pylist()
-    return ("\n".join(rows) + "\n").encode()
+    ended = pc.binary_join_element_wise(parts[-1], "\n", "")
+    return joined([*parts[:-1], ended], "\t")
 
 
 def _coordinate(column: Coordinate, *, longitude: bool) -> Any:
@@ -242,5 +240,4 @@ def _stamp(instant: str) -> str:
 def _tokens(values: npt.NDArray[Any]) -> Any:
     if values.dtype.kind == "O":
         return pa.array([_cell(item) for item in values], pa.string())
-    native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return pa.array(native, mask=np.isnan(native) if native.dtype.kind == "f" else None).cast(pa.string())
+    return decimals(values, infinite=True)

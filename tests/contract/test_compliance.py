@@ -141,7 +141,6 @@ def described(tmp_path_factory):
         },
         attributes,
     )  # fmt: skip
-    none = {"_FillValue": None}
     packing = {name: {"_FillValue": None} for name in ("time", "lat", "lon", "crs")}
     dataset.to_netcdf(path, encoding={**packing, "sst": {"_FillValue": np.float32(-999)}})
     return path

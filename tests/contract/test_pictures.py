@@ -242,7 +242,9 @@ def test_text_of_strangers_and_times_of_other_calendars_are_drawn(calendar):
 
 
 def test_what_cannot_be_drawn_is_refused_with_a_way_out():
-    for dataset in (deep().isel(time=0, depth=0, lat=0, lon=0), xr.Dataset({"name": ("x", ["a", "b"])})):
+    single, text = deep().isel(time=0, depth=0, lat=0, lon=0), xr.Dataset({"name": ("x", ["a", "b"])})
+    nowhere = STATIONS.isel(time=0).assign_coords(lon=("station", [np.nan, np.nan], STATIONS.lon.attrs))
+    for dataset in (single, text, nowhere):
         with pytest.raises(NotSubsettable) as caught:
             written("png", dataset)
         assert "CSV" in caught.value.hint
