@@ -92,6 +92,8 @@ def parse(parameters: Mapping[str, str]) -> Cut:
     texts = {name: " ".join(given.get(name, "").split()) for name in ("indices", "coords", "reduce")}
     method, qc = (_word(name, given.get(name, "").strip()) for name in ("method", "qc"))
     _check_place(texts, method, "bbox" in given)
+    if method == "linear" and qc:
+        raise BadRequest("method=linear mixes values that qc=good leaves out", hint="leave one of them out")
     return Cut(
         variables=_variables(given.get("variables", "")),
         bbox=read_bbox(given["bbox"]) if "bbox" in given else None,

@@ -5,6 +5,7 @@ Both questions are answered within bounds; beyond them nothing is said.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,15 +65,25 @@ def emptiness(grid: Grid, place: Placed, part: Mapping[str, xr.Variable], names:
         part: The variables of the part.
         names: Those that were wanted.
     """
-    placed = [name for name in names if pair_of(grid, name) is not None and part[name].dtype.kind in "iuf"]
-    if not placed or not all(_is_empty(part[name]) for name in placed):
+    if has_any(grid, part, names):
         return ""
+    placed = _placed(grid, part, names)
     said = "all cells masked (land?)"
     try:
         near = _nearest(grid, place, placed[0], *_middle(grid, place, part))
     except CatalogError:
         near = ""
     return f"{said}; {near}" if near else said
+
+
+def has_any(grid: Grid, part: Mapping[Any, xr.Variable], names: tuple[str, ...]) -> bool:
+    """Tell whether a wanted variable that has positions has any value; also where there is none, or nobody knows."""
+    placed = _placed(grid, part, names)
+    return not placed or not all(_is_empty(part[name]) for name in placed)
+
+
+def _placed(grid: Grid, part: Mapping[Any, xr.Variable], names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if pair_of(grid, name) is not None and part[name].dtype.kind in "iuf"]
 
 
 def _is_empty(variable: xr.Variable) -> bool:

@@ -12,7 +12,7 @@ from catalog.data.axes import Axes
 from catalog.data.cells import gathered, taken
 from catalog.data.costs import Cost, Limits, cost_of
 from catalog.data.cuts import Cut, parse
-from catalog.data.emptiness import emptiness, read_small
+from catalog.data.emptiness import emptiness, has_any, read_small
 from catalog.data.extents import attributes_of
 from catalog.data.grids import Grid
 from catalog.data.masking import masked
@@ -77,21 +77,24 @@ def part(source: xr.Dataset | Grid, request: Cut, record_id: str, limits: Limits
 def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: bool) -> xr.Dataset:
     asked = wanted(grid, request)
     place = placed(grid, request, asked)
-    checked = flags.beside(grid.dataset, asked) if request.qc else ()
-    found = cost_of(grid, place, tuple(dict.fromkeys((*asked, *checked))))
+    found = cost_of(grid, place, _with_flags(grid, request, asked))
     if not found.within(limits):
         raise too_large(grid, request, found, limits, _cost)
     names, without = numbers(grid, request)
-    variables = _variables(grid, place, tuple(dict.fromkeys((*names, *checked))))
+    with_flags = _with_flags(grid, request, names)
+    variables = _variables(grid, place, with_flags)
     notes = list(place.picked.notes)
+    said = ""
     if is_read:
-        variables = read_small(variables, names)
-        if empty := emptiness(grid, place, variables, names):
-            notes.append(empty)
+        variables = read_small(variables, with_flags)
+        said = emptiness(grid, place, variables, names)
+        notes += [said] if said else []
     made = _dataset(grid, place, variables, names, _line(request, record_id, without), request)
     if request.qc:
-        made, said = flags.good(made)
-        notes += said
+        made, more = flags.good(made)
+        notes += more
+        if is_read and not said and not has_any(grid, made.variables, names):
+            notes.append("the data's own flags call no value here good")
     made.encoding |= {"notes": tuple(notes)}
     if notes:
         before = str(made.attrs.get("comment", "")).rstrip("\n")
@@ -99,9 +102,14 @@ def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: b
     return reductions.reduced(made, reductions.parse(request.reduce)) if request.reduce else made
 
 
+def _with_flags(grid: Grid, request: Cut, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of variables, and of the flags that say which of their values are good, where that is asked."""
+    return tuple(dict.fromkeys((*names, *flags.beside(grid.dataset, names)))) if request.qc else names
+
+
 def _cost(grid: Grid, request: Cut, masks: bool) -> Cost:  # noqa: FBT001 - as `smaller.too_large` asks for it
     names = wanted(grid, request)
-    return cost_of(grid, placed(grid, request, names, masks=masks), names)
+    return cost_of(grid, placed(grid, request, names, masks=masks), _with_flags(grid, request, names))
 
 
 def _line(request: Cut, record_id: str, without: tuple[str, ...]) -> str:

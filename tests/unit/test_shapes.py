@@ -300,6 +300,23 @@ def test_what_has_values_says_nothing_and_an_estimate_reads_nothing(monkeypatch)
     assert "no cell" in cut(lazy, bbox="104,2,110,9", variables="cell").encoding["notes"][0]
 
 
+def test_good_values_are_asked_of_flags_that_are_read_and_paid_for():
+    known = grid(COLUMNS[2], ROWS[2])
+    flagged = known.dataset.drop_vars("area")
+    flagged["cell"].attrs["ancillary_variables"] = "state"
+    attributes = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": "good bad"}
+    bad = (known.dataset.cell.values % 2).astype("i1")
+    flagged["state"] = (("time", "lat", "lon"), bad, attributes)
+    got = cut(flagged, variables="cell", qc="good", bbox="104,2,110,9")
+    plain = cut(flagged, variables="cell", bbox="104,2,110,9").cell.values
+    np.testing.assert_array_equal(got.cell.values, np.where(plain % 2, FILL, plain))
+    flagged["state"] = (("time", "lat", "lon"), np.ones_like(bad), attributes)
+    (note,) = cut(flagged, variables="cell", qc="good", coords="POINT(110 10)").encoding["notes"]
+    assert "no value here good" in note
+    got = cut(flagged, variables="cell", reduce="max(time)", coords="POINT(110 10)")
+    assert got.cell.values.ravel().tolist() == [known.dataset.cell.values[2, 5, 5] * 0.5]
+
+
 REQUESTS = st.sampled_from(
     [
         {"coords": "POINT(110 10)"},
@@ -384,7 +401,8 @@ def test_the_chunks_read_are_those_told_and_each_once(parameters, chunks):
         {"coords": "POINT(1 2)", "bbox": "1,2,3,4"}, {"coords": "POLYGON((0 0,1 1,1 0,0 1,0 0))"},
         {"coords": "POLYGON((0 0,1 1))"}, {"coords": '{"type":"Point"}'}, {"coords": "LINESTRING(1 2 3,4 5 6)"},
         {"coords": "LINESTRING(1 2,3 4)", "method": "linear"}, {"method": "linear"}, {"method": "cubic"},
-        {"qc": "bad"}, {"reduce": "mode(time)"}, {"indices": "time"}, {"indices": "time[5:1]"},
+        {"qc": "good", "method": "linear", "coords": "POINT(1 2)"}, {"qc": "bad"},
+        {"reduce": "mode(time)"}, {"indices": "time"}, {"indices": "time[5:1]"},
         {"indices": "time[1],time[2]"}, {"indices": "time[0:0:2]"}, {"indices": "time[1],"},
         {"coords": "MULTIPOINT(" + ",".join(["1 2"] * 1001) + ")"},
     ],
@@ -443,7 +461,7 @@ def test_whatever_is_written_is_read_or_a_bad_request(text):
             ["POINT(107.5 20.25)", "MULTIPOINT((1 2),(3 4))", '{"type": "Point", "coordinates": [1, 2]}']
         ),
         method=st.sampled_from(["", "nearest", "linear"]),
-        qc=st.sampled_from(["", "good"]),
+        qc=st.just(""),
         reduce=st.sampled_from(["", "mean(time)", "mean(time:month), max(longitude,latitude)"]),
     )
 )
