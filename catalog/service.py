@@ -211,6 +211,7 @@ class Catalog:
                 tabling.types(record),
                 self._reach,
                 self.settings.max_result_bytes,
+                self.settings.max_decoded_bytes,
                 key=_key(distribution),
                 slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
             )

@@ -84,6 +84,7 @@ def written(  # noqa: PLR0913 - one flat, picklable call into a worker process
     known: Mapping[str, str],
     reach: opening.Reach,
     most_bytes: int,
+    most_decoded: int,
 ) -> Iterator[bytes]:
     """Answer a query of a distribution, and write the rows; the job of a worker.
 
@@ -95,9 +96,10 @@ def written(  # noqa: PLR0913 - one flat, picklable call into a worker process
         known: As `opened`.
         reach: As `opened`.
         most_bytes: As `catalog.data.tabular.answer`.
+        most_decoded: As there.
     """
     with opened(distribution, reach, known) as sheet:
-        found = tabular.answer(sheet, query, most_bytes)
+        found = tabular.answer(sheet, query, most_bytes, most_decoded)
         schema = _credited(found.schema, said)
         batches = (batch.replace_schema_metadata(schema.metadata) for batch in found.batches)
         yield from _batches.writer(suffix).write(schema, batches)

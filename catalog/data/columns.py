@@ -20,6 +20,7 @@ from catalog.errors import DataUnreadable
 
 TIME = pa.timestamp("us", "UTC")
 _INSTANTS = b"instants"
+_LETTERS, _DATE = len("2020-01-01T00:00:00Z"), len("2020-01-01")
 _NEVER_WRITTEN = 9.9e36  # netCDF's fill value of floats that nobody wrote, 9.97e36
 
 
@@ -97,7 +98,24 @@ def tells_time(clock: Clock | None) -> bool:
 def texts(column: Any) -> Any:
     """Return a column as text: the shortest decimals that read back, ISO 8601 times; null stays null."""
     if pa.types.is_timestamp(column.type):
-        whole = pc.replace_substring(column.cast(pa.string()), " ", "T", max_replacements=1)
-        bare = pc.replace_substring_regex(whole, r"\.0+Z$", "Z", max_replacements=1)
-        return pc.replace_substring_regex(bare, r"(\.\d*[1-9])0+Z$", r"\1Z", max_replacements=1)
+        return _instants(column)
     return column if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def _instants(times: Any) -> Any:
+    """Times as canonical instants; whole seconds are written at once, fractions one by one."""
+    micros = times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    if not np.any(micros % 1_000_000):
+        text = pa.array(micros // 1_000_000, pa.timestamp("s")).cast(pa.string())
+        letters = np.frombuffer(text.buffers()[2] or b"", np.uint8)
+        if letters.size == (_LETTERS - 1) * len(text):  # years of four digits
+            found = np.full((len(text), _LETTERS), ord("Z"), np.uint8)
+            found[:, :-1] = letters.reshape(-1, _LETTERS - 1)
+            found[:, _DATE] = ord("T")
+            ends = np.arange(len(text) + 1, dtype=np.int32) * _LETTERS
+            buffers = [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(found.tobytes())]
+            plain = pa.Array.from_buffers(pa.string(), len(text), buffers)
+            return pc.if_else(times.is_valid(), plain, None) if times.null_count else plain
+    whole = pc.replace_substring(times.cast(pa.string()), " ", "T", max_replacements=1)
+    bare = pc.replace_substring_regex(whole, r"\.0+Z$", "Z", max_replacements=1)
+    return pc.replace_substring_regex(bare, r"(\.\d*[1-9])0+Z$", r"\1Z", max_replacements=1)

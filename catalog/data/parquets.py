@@ -93,6 +93,12 @@ class Parquets:
         """How many rows the footers say there are."""
         return sum(int(fragment.metadata.num_rows) for fragment in self._data.get_fragments())
 
+    def cost(self, names: Sequence[str], where: Sequence[Condition]) -> int:
+        """Return the bytes of the columns in the row groups that the conditions leave."""
+        share = len(names) / max(1, len(self._data.schema.names))
+        groups = (group for piece in self._pieces(self._expression(where)) for group in piece.row_groups)
+        return int(share * sum(group.total_byte_size for group in groups))
+
     def plan(self, where: Sequence[Condition]) -> tuple[int, int]:
         """Return how many row groups the conditions leave to be read, and how many there are."""
         total = sum(fragment.metadata.num_row_groups for fragment in self._data.get_fragments())

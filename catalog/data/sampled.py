@@ -19,6 +19,7 @@ import xarray as xr
 
 from catalog.data import columns
 from catalog.data.axes import Axes
+from catalog.data.blocks import chunks_of
 from catalog.data.conditions import Condition
 from catalog.data.grids import Grid
 from catalog.data.origin import Origin
@@ -29,6 +30,7 @@ from catalog.data.tables import Coordinate, Table, lay_out
 from catalog.errors import NotSubsettable
 
 _Bools = npt.NDArray[np.bool_]
+_TEXT_BYTES = 16
 
 
 class Sampled:
@@ -64,6 +66,11 @@ class Sampled:
         fields += [_variable_field(name, v) for name, v in self._table.variables.items()]
         said = orjson.dumps(plain_attributes(self._table.attributes))
         return pa.schema(fields, {b"attributes": said})
+
+    def cost(self, names: Sequence[str], where: Sequence[Condition]) -> int:
+        """Return the bytes of the chunks that are inflated; of variables without chunks, of the cells that are read."""
+        picks = _picks(self._table, where)
+        return sum(_inflated(v, picks) for name, v in self._table.variables.items() if name in names)
 
     def batches(self, names: Sequence[str], where: Sequence[Condition]) -> Iterator[Any]:
         """Yield the rows of the indices that the conditions on coordinates leave; as `Sheet.batches`."""
@@ -175,6 +182,15 @@ def _picked(table: Table, picks: Mapping[str, npt.NDArray[np.intp]]) -> Table:
             for name, parent in table.links.items()
         },
     )
+
+
+def _inflated(variable: xr.Variable, picks: Mapping[str, npt.NDArray[np.intp]]) -> int:
+    chunks = chunks_of(variable) or (1,) * variable.ndim
+    size = _TEXT_BYTES if variable.dtype.kind in "OSUT" else variable.dtype.itemsize
+    for dimension, cells, chunk in zip(map(str, variable.dims), variable.shape, chunks, strict=True):
+        touched = np.unique(picks[dimension] // chunk).size if dimension in picks else -(-cells // chunk)
+        size *= touched * chunk
+    return int(size)
 
 
 def _part(

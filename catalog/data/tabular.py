@@ -40,6 +40,9 @@ class Sheet(Protocol):
     def rows(self) -> int | None:
         """How many rows there are."""
 
+    def cost(self, names: Sequence[str], where: Sequence[Condition]) -> int:
+        """Return about how many bytes `batches` reads and inflates for the same; nothing is read for it."""
+
     def batches(self, names: Sequence[str], where: Sequence[Condition]) -> Iterator[Any]:
         """Yield record batches of these columns, in the source's order.
 
@@ -58,18 +61,20 @@ class Answer:
     batches: Iterator[Any]
 
 
-def answer(sheet: Sheet, query: TableQuery, most_bytes: int) -> Answer:
+def answer(sheet: Sheet, query: TableQuery, most_bytes: int, most_decoded: int) -> Answer:
     """Return the rows of a sheet that answer a query.
 
     Args:
         sheet: The data.
         query: What is asked.
         most_bytes: Largest answer, and most that functions may keep, as Arrow counts bytes.
+        most_decoded: Most bytes that may be read and inflated.
 
     Raises:
         BadRequest: A column, value or function does not fit the data.
         NotFound: No row answers; it is said before the first batch is asked for.
-        TooLarge: The answer is larger than `most_bytes`; said while it is read where it could not be told before.
+        TooLarge: The answer is larger than `most_bytes`, said while it is read where it could not be told before; or
+            more than `most_decoded` would have to be read.
     """
     names = query.columns or sheet.default
     for name in (*names, *(constraint.column for constraint in query.constraints)):
@@ -84,6 +89,7 @@ def answer(sheet: Sheet, query: TableQuery, most_bytes: int) -> Answer:
     )
     if sheet.rows is not None and not where and not query.functions:
         _check_size(sheet.rows * sum(_width(described.type) for described in schema), most_bytes)
+    _check_cost(sheet.cost(_read(schema, where), where), most_decoded)
     found = _found(sheet, schema, where)
     if query.functions:
         table = None
@@ -126,10 +132,23 @@ def _width(kind: Any) -> int:
     return _TEXT_BYTES if pa.types.is_string(kind) else int(kind.bit_width) // 8
 
 
+def _check_cost(decoded: int, most_decoded: int) -> None:
+    if decoded > most_decoded:
+        raise TooLarge(
+            f"the query reads more than {most_decoded} bytes of data",
+            hint="constrain time, depth or place, or ask for fewer columns",
+            details={"limit": most_decoded, "asked": decoded, "setting": "BIENMO_MAX_DECODED_BYTES"},
+        )
+
+
+def _read(schema: Any, where: Sequence[Condition]) -> list[str]:
+    """The columns that are read: those of the answer, then those of conditions only."""
+    return list(dict.fromkeys((*schema.names, *(condition.column for condition in where))))
+
+
 def _found(sheet: Sheet, schema: Any, where: Sequence[Condition]) -> Iterator[Any]:
     """The rows that fulfil every condition, with the columns of the schema."""
-    names = list(dict.fromkeys((*schema.names, *(condition.column for condition in where))))
-    for batch in sheet.batches(names, where):
+    for batch in sheet.batches(_read(schema, where), where):
         keep = None
         for condition in where:
             holds = condition.mask(batch.column(condition.column))

@@ -220,7 +220,7 @@ def forms(made, folder):
 def got(sheet, text):
     """The rows of an answer, none where it says that there is none."""
     try:
-        found = tabular.answer(sheet, constraints.parse(text), MOST)
+        found = tabular.answer(sheet, constraints.parse(text), MOST, MOST)
     except NotFound:
         return []
     return pa.Table.from_batches(list(found.batches), found.schema).to_pylist()
@@ -348,6 +348,7 @@ class Cut:
     def __init__(self, sheet, size):
         self._sheet, self._size = sheet, size
         self.schema, self.default, self.rows = sheet.schema, sheet.default, sheet.rows
+        self.cost = sheet.cost
 
     def batches(self, names, where):
         for batch in self._sheet.batches(names, where):
@@ -384,7 +385,7 @@ def test_distinct_and_intervals(folder, made):
 def test_any_query_is_answered_or_refused(text):
     sheet = as_indexed([(1.0, 2.0, [(3, 1.5, None, 1, "good"), (4, None, 2.0, 2, "")])])
     with contextlib.suppress(BadRequest, NotFound, TooLarge):
-        list(tabular.answer(sheet, constraints.parse(text), MOST).batches)
+        list(tabular.answer(sheet, constraints.parse(text), MOST, MOST).batches)
 
 
 def test_partitions_and_statistics_leave_out_row_groups(tmp_path):
@@ -449,8 +450,24 @@ def test_what_functions_keep_and_what_is_answered_is_bounded():
     made = [(1.0, 2.0, [(hour, float(hour), None, 1, "good") for hour in range(90)])]
     for text in ("", "&count=1", '&orderBy("time")', '&orderByMax("time,temp")'):
         with pytest.raises(TooLarge) as caught:
-            list(tabular.answer(as_indexed(made), constraints.parse(text), 500).batches)
+            list(tabular.answer(as_indexed(made), constraints.parse(text), 500, MOST).batches)
         assert caught.value.details["setting"] == "BIENMO_MAX_RESULT_BYTES"
+
+
+def test_what_a_query_would_read_is_known_before_it_is_read():
+    time = ("time", np.arange(1e6), {"units": "days since 2000-01-01"})
+    huge = xr.Variable(("time", "x"), np.broadcast_to(np.float32(1), (1_000_000, 250_000)))
+    huge.encoding["chunksizes"] = (100, 1_000)
+    sheet = Sampled(xr.Dataset({"time": time, "huge": huge}))
+    with pytest.raises(TooLarge) as caught:
+        tabular.answer(sheet, constraints.parse("time,huge&huge<0"), MOST, MOST)
+    assert (caught.value.details["asked"], caught.value.details["limit"]) == (10**12, MOST)
+    where = [
+        tabular.conditions.bind(
+            constraints.parse("&time<2000-01-02").constraints[0], sheet.schema.field("time"), None
+        )
+    ]
+    assert sheet.cost(["huge"], where) == 100 * 250_000 * 4
 
 
 def opened(path, query):
