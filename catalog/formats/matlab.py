@@ -9,7 +9,6 @@ dataset, `ABOUT` licence, citation, source and request. Names are made legal (le
 changed is kept as the attribute `original_name`.
 """
 
-import itertools
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,6 @@ from catalog.data.packing import unpack
 from catalog.data.plain import words
 from catalog.errors import CatalogError, NotSubsettable, TooLarge
 from catalog.formats._credits import described, said
-from catalog.formats._pieces import gathered
 
 SUFFIX = "mat"
 MEDIA_TYPE = "application/x-matlab-data"
@@ -78,8 +76,8 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
             details={"limit": _LIMIT, "asked": root.size},
         )
     head = f"MATLAB 5.0 MAT-file, Created by: Bien Mo, {words(dataset.attrs.get('title', ''))}"
-    start = head.encode("ascii", "replace")[:116].ljust(116) + bytes(8) + b"\x00\x01IM"
-    yield from gathered(itertools.chain((start,), root))
+    yield head.encode("ascii", "replace")[:116].ljust(116) + bytes(8) + b"\x00\x01IM"
+    yield from root
 
 
 def length(dataset: xr.Dataset) -> int:
