@@ -9,12 +9,14 @@ Source: Zarr storage specification, version 2; xarray's convention of `_ARRAY_DI
 
 import itertools
 import math
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numcodecs  # type: ignore[import-untyped]
+import imagecodecs
 import numpy as np
+import numpy.typing as npt
 import orjson
 import xarray as xr
 
@@ -29,8 +31,8 @@ MEDIA_TYPE = "application/zip"
 STREAMS = True
 _CHUNK_BYTES = 1 << 22
 _USUAL = range(1 << 14, 1 << 26)
-_CODEC = numcodecs.Blosc(cname="lz4", clevel=5, shuffle=numcodecs.Blosc.SHUFFLE)
-_TEXT = numcodecs.VLenUTF8()
+_CODEC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
+_TEXT = {"id": "vlen-utf8"}
 
 
 def write(dataset: xr.Dataset) -> Iterator[bytes]:
@@ -76,8 +78,8 @@ def documents(dataset: xr.Dataset) -> dict[str, Any]:
             "shape": list(variable.shape),
             "chunks": list(chunk_shape(variable)),
             "dtype": "|O" if text else variable.dtype.newbyteorder("<").str,
-            "compressor": _CODEC.get_config(),
-            "filters": [_TEXT.get_config()] if text else None,
+            "compressor": _CODEC,
+            "filters": [_TEXT] if text else None,
             "fill_value": "" if text else _fill(variable),
             "order": "C",
         }
@@ -113,8 +115,19 @@ def chunk(variable: xr.Variable, place: tuple[int, ...]) -> bytes:
         whole = np.full(shape, "" if raw.dtype.kind == "O" else _filler(variable), raw.dtype)
         whole[tuple(slice(0, n) for n in raw.shape)] = raw
         raw = whole
-    cells = _TEXT.encode(raw.ravel()) if raw.dtype.kind == "O" else np.ascontiguousarray(raw)
-    return bytes(_CODEC.encode(cells))
+    cells = _texts(raw) if raw.dtype.kind == "O" else raw.tobytes()
+    return bytes(
+        imagecodecs.blosc_encode(
+            cells, level=5, compressor="lz4", shuffle=1, typesize=raw.dtype.itemsize, numthreads=1
+        )
+    )
+
+
+def _texts(raw: npt.NDArray[Any]) -> bytes:
+    """Texts as vlen-utf8 has them: their number, then each one's length and bytes."""
+    encoded = [text.encode() for text in raw.ravel()]
+    parts = (struct.pack("<I", len(text)) + text for text in encoded)
+    return struct.pack("<I", len(encoded)) + b"".join(parts)
 
 
 def _key(place: tuple[int, ...]) -> str:
