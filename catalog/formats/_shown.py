@@ -294,7 +294,7 @@ def degrees(value: float, letters: str) -> str:
     """Return degrees as maps write them: 105.5°E; letters are those of positive and negative."""
     turned = (value + 180) % 360 - 180 if letters == "EW" else value
     letter = letters[0] if turned > 0 or turned == -180 else letters[1] if turned < 0 else ""  # noqa: PLR2004
-    return f"{abs(turned):.4g}°{letter}"
+    return f"{abs(round(turned, 6)):.10g}°{letter}"
 
 
 def _times(dataset: xr.Dataset, name: str, values: Values) -> Scale:

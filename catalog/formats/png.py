@@ -129,12 +129,18 @@ def _foot(figure: Any, about: Mapping[str, str], *, grey: bool) -> None:
     """Licence, source and citation, and what grey means."""
     told = [f"{label}: {about.get(key, 'không nêu · not stated')}" for key, label in _CREDITS]
     told += [about[key] for key in ("notes",) if key in about]
-    lines = [textwrap.shorten(" ".join(line.split()), 165, placeholder="…") for line in told]
+    lines = [_short(line, 165) for line in told]
     lines[0] += "   ·   xám: không có số liệu · grey: no data" if grey else ""
     figure.text(
         0.012, 0.012, _clean("\n".join(lines)), va="bottom", size=5.5, color="#444444", parse_math=False
     )
     figure.get_layout_engine().set(rect=(0, 0.018 + 0.019 * len(lines), 1, 0.885 - 0.019 * len(lines)))
+
+
+def _short(text: str, most: int) -> str:
+    """Text on one line, cut where it is too long."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
 def _clean(text: str) -> str:
@@ -227,11 +233,17 @@ def _scatter(figure: Any, plane: Any, what: Shown) -> None:
 
 
 def _line(_figure: Any, plane: Any, what: Shown) -> None:
-    dots = "." if what.numbers.size <= 400 or np.isnan(what.numbers).mean() > 0.5 else ""  # noqa: PLR2004
-    plane.plot(_numbers(what.x), what.numbers, color=_LINE, marker=dots, linewidth=1)
+    plane.plot(_numbers(what.x), what.numbers, color=_LINE, marker=_dots(what.numbers), linewidth=1)
     _side(plane.xaxis, what.x)
     _quantity(plane.yaxis, what)
     plane.grid(color="#dddddd", linewidth=0.6)
+
+
+def _dots(numbers: Any) -> str:
+    """Whether a line has dots: where there are few, and where a number stands between two missing ones."""
+    there = np.concatenate([[False], np.isfinite(numbers), [False]])
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    return "." if numbers.size <= 400 or alone.any() else ""  # noqa: PLR2004
 
 
 def _lines(_figure: Any, plane: Any, what: Shown) -> None:

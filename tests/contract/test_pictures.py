@@ -13,6 +13,7 @@ from catalog import formats
 from catalog.data import blocks, subset
 from catalog.data.packing import unpack
 from catalog.errors import NotSubsettable, TooLarge
+from catalog.formats._shown import degrees
 from catalog.formats._shown import shown as what
 
 LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
@@ -239,6 +240,31 @@ def test_text_of_strangers_and_times_of_other_calendars_are_drawn(calendar):
     dataset.attrs["license"] = "x" * 10_000
     dataset["time"].attrs["calendar"] = calendar
     picture(dataset)
+
+
+@pytest.mark.parametrize(
+    ("value", "letters", "said"),
+    [
+        (122.4755, "EW", "122.4755°E"),
+        (237.5, "EW", "122.5°W"),
+        (0.1 + 0.2, "NS", "0.3°N"),
+        (-5, "NS", "5°S"),
+        (0, "EW", "0°"),
+    ],
+)
+def test_degrees_are_said_to_the_digit(value, letters, said):
+    assert degrees(value, letters) == said
+
+
+def test_a_number_between_missing_ones_is_seen():
+    values = np.full(1_000, np.nan)
+    values[500] = 1.0
+    one = xr.Dataset(
+        {"water": ("time", values)},
+        {"time": ("time", np.arange(1_000.0), {"units": "days since 2000-01-01"})},
+    )
+    _, pixels = picture(one)
+    assert share(pixels, (0x1F, 0x6F, 0x8B), 20) > 0
 
 
 def test_what_cannot_be_drawn_is_refused_with_a_way_out():
