@@ -4,6 +4,8 @@
 state of one file: it is never used for another, and a damaged one is refused.
 """
 
+import contextlib
+import warnings
 from typing import Any
 
 import numpy.typing as npt
@@ -72,16 +74,29 @@ def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
         source.close()
         raise
     state = None if known.form == "zarr" else (known.size, known.mtime_ns)
-    origin = OpenFile(source, state, cache, (str(place), known.size, known.mtime_ns))
-    every = {variable.name: _variable(variable, origin) for variable in known.variables}
-    lines = {name: variable for name, variable in every.items() if variable.dims == (name,)}
-    rest = {name: variable for name, variable in every.items() if name not in lines}
-    dataset = xr.Dataset(rest, coords=xr.Coordinates(lines, indexes={}), attrs=dict(known.attributes))
-    names = [variable.name for variable in known.variables]
-    dataset = dataset if list(dataset.variables) == names else dataset[names]
+    shared = OpenFile(source, state, cache, (str(place), known.size, known.mtime_ns))
+    with _quiet(known):
+        dataset = _dataset(
+            known, {variable.name: _variable(variable, shared) for variable in known.variables}
+        )
     dataset.encoding = {**known.encoding}
     dataset.set_close(source.close)
     return dataset
+
+
+def _dataset(known: Index, every: dict[str, xr.Variable]) -> xr.Dataset:
+    """The dataset of all variables, in the order of the index and without pandas' indexes."""
+    lines = {name: variable for name, variable in every.items() if variable.dims == (name,)}
+    rest = {name: variable for name, variable in every.items() if name not in lines}
+    dataset = xr.Dataset(rest, coords=xr.Coordinates(lines, indexes={}), attrs=dict(known.attributes))
+    return dataset if list(dataset.variables) == list(every) else dataset[list(every)]
+
+
+def _quiet(known: Index) -> contextlib.AbstractContextManager[Any]:
+    """Keep xarray from warning that a variable has one dimension twice."""
+    if any(len(set(variable.dims)) < len(variable.dims) for variable in known.variables):
+        return warnings.catch_warnings(action="ignore")
+    return contextlib.nullcontext()
 
 
 def _check_same(source: Source, known: Index) -> None:
@@ -100,11 +115,11 @@ def _check_same(source: Source, known: Index) -> None:
                 raise changed() from error
 
 
-def _variable(variable: Variable, origin: OpenFile) -> xr.Variable:
+def _variable(variable: Variable, shared: OpenFile) -> xr.Variable:
     data: Any = variable.values
     if data is None:
         stored = variable.stored
-        cells = None if stored is None else Cells(origin, variable.name, stored, variable.dtype)
+        cells = None if stored is None else Cells(shared, variable.name, stored, variable.dtype)
         data = indexing.LazilyIndexedArray(Lazy(variable, cells))
     found = xr.Variable(variable.dims, data, dict(variable.attributes), fastpath=True)
     found.encoding = {**variable.encoding}

@@ -4,6 +4,7 @@ Filters as in the HDF5 File Format Specification (IV.A.2.l, Filter Pipeline Mess
 plug-ins; Zarr's codecs as in numcodecs and the Zarr v3 codec specifications. All of them run without the GIL.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -80,9 +81,29 @@ def inflated(
 
 def planes(data: _Bytes, chunk: tuple[int, ...], width: int) -> list[_Bytes]:
     """Return the first, second … bytes of all items of a shuffled chunk, each of the chunk's shape, without copying."""
-    apart = data.size // width
-    count = int(np.prod(chunk, dtype=np.int64))
+    apart, count = data.size // width, math.prod(chunk)
     return [data[at * apart : at * apart + count].reshape(chunk) for at in range(width)]
+
+
+def joined(ordered: list[_Bytes], inside: tuple[slice, ...], out: npt.NDArray[Any]) -> None:
+    """Put the bytes of the items in a part of a chunk together.
+
+    Args:
+        ordered: As `planes` gives them, the byte of least weight first.
+        inside: Which part.
+        out: Where the items go, of the part's shape.
+    """
+    if len(ordered) == 2:  # noqa: PLR2004 - two bytes are joined faster by arithmetic, if they lie side by side
+        low, high = (np.ascontiguousarray(plane[inside]) for plane in ordered)
+        whole = out.view(np.uint16) if out.flags.c_contiguous else np.empty(out.shape, np.uint16)
+        np.left_shift(high, np.uint16(8), out=whole, dtype=np.uint16)
+        np.bitwise_or(whole, low, out=whole)
+        if not out.flags.c_contiguous:
+            out[...] = whole.view(out.dtype)
+        return
+    target = out[..., None].view(np.uint8)
+    for at, plane in enumerate(ordered):
+        target[..., at] = plane[inside]
 
 
 def _decompressed(name: str, data: _Bytes, size: int, make: _Make) -> _Bytes:

@@ -6,6 +6,7 @@ of each variable; all other variables are put into the index as values where the
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +65,7 @@ def listed(path: str) -> Index:
     try:
         with source.held() as fd, opened(way, Reach()) as dataset:
             before = _state(fd, dataset, form)
-            with _finder(place, fd, form) as find:
+            with _finder(place, fd, form) as find, warnings.catch_warnings(action="ignore"):
                 known = before[:2] if form != "zarr" else None
                 variables = tuple(_variables(dataset, find, source, known))
             if _state(fd, dataset, form) != before:

@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.data.decoded import Decoded, Inflated
-from catalog.data.inflating import Buffers, inflated, planes
+from catalog.data.inflating import Buffers, inflated, joined, planes
 from catalog.data.keys import Along, Touched, along, returned, touched
 from catalog.data.layouts import Chunks, Plain, Stored
 from catalog.data.positioned import Source, changed, check_missing, facts, fill, read_chunk
 from catalog.data.windows import NEAR_BYTES, contiguous, runs, windows
+
+_DENSE = 4
+"""Rows of which less than the fourth part is asked for are not joined whole."""
 
 _Bytes = npt.NDArray[np.uint8]
 _Array = npt.NDArray[Any]
@@ -194,7 +197,7 @@ class Cells:
         piece.of(found)[...] = block
 
     def _join(self, chunk: Inflated, shape: tuple[int, ...], inside: tuple[slice, ...], out: _Array) -> None:
-        """Put the bytes of a chunk's items together, in native byte order."""
+        """Put the cells of a part of a chunk together, in native byte order."""
         dtype = self._stored.dtype
         if not chunk.shuffled or dtype.itemsize == 1:
             size = math.prod(shape) * dtype.itemsize
@@ -203,14 +206,17 @@ class Cells:
         ordered = planes(chunk.data, shape, dtype.itemsize)
         if dtype.str[0] == ">":
             ordered.reverse()
-        if dtype.itemsize == 2:  # noqa: PLR2004 - two bytes are joined faster by arithmetic
-            whole = out.view(np.uint16)
-            np.left_shift(ordered[1][inside], np.uint16(8), out=whole, dtype=np.uint16)
-            np.bitwise_or(whole, ordered[0][inside], out=whole)
-            return
-        target = out[..., None].view(np.uint8)
-        for at, plane in enumerate(ordered):
-            target[..., at] = plane[inside]
+        rows = inside[:1]
+        row = math.prod(shape[1:])
+        if rows[0].step not in {None, 1} or (rows[0].stop - rows[0].start) * row > _DENSE * out.size:
+            joined(ordered, inside, out)
+        elif out.flags.c_contiguous and (rows[0].stop - rows[0].start) * row == out.size:
+            joined(ordered, rows, out)
+        else:  # whole rows are joined much faster than short pieces of them
+            whole = self._buffers.take("joined", (rows[0].stop - rows[0].start) * row * dtype.itemsize)
+            block = whole.view(self._native).reshape(-1, *shape[1:])
+            joined(ordered, rows, block)
+            out[...] = block[(slice(None), *inside[1:])]
 
     def _unfiltered(self, fd: int, layout: Chunks, piece: Piece, out: _Array) -> None:
         """A large chunk without filters is read in part."""
