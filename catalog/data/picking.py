@@ -158,6 +158,9 @@ def _windows(grid: Grid, regions: Sequence[Centres], picks: dict[str, _Indices])
             for axis, dimension in enumerate(centres.dimensions):
                 others = tuple(other for other in range(inside.ndim) if other != axis)
                 there = np.asarray(inside.any(axis=others))
+                if not axis and there.any():  # rows without a cell have none in any column
+                    at = np.flatnonzero(there)
+                    inside = inside[int(at[0]) : int(at[-1]) + 1]
                 occupied[dimension] = there | occupied[dimension] if dimension in occupied else there
         for dimension, there in occupied.items():
             at = np.flatnonzero(there)
