@@ -295,7 +295,9 @@ def test_a_member_that_changed_is_named(tmp_path, workers, fault):
     if fault == "gone":
         path.unlink()
     elif fault == "cut short":
+        before = path.stat()
         path.write_bytes(path.read_bytes()[:-1])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a copy keeps it
     else:
         path.write_bytes(path.read_bytes())
     with opened(record) as dataset:
@@ -544,6 +546,14 @@ def test_few_members_stay_open_and_none_closes_under_its_reader(daily):
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(lambda _: dataset["sst"].values, range(4)):
             assert np.array_equal(found, expected)
+    members = collection._Members(collection.index(record.distributions[0].address), member, 1)
+    with members.use(0) as first:
+        for number in (1, 2, 3):
+            with members.use(number):
+                pass
+        with members.use(0) as again:
+            assert again is first
+    members.close()
     assert most[0] <= 3 + 4
     assert len(open_now) <= 3
     dataset.close()
