@@ -6,7 +6,7 @@ longitude, latitude, depth and time, `subset` cuts.
 
 A **header document** is what `opening.describe` says of a file, as JSON, and what the `acdd` dialect reads:
 
-    {"format": "netcdf4" | "netcdf3" | "hdf5" | "zarr" | "griddap" | "tabledap",
+    {"format": "netcdf4" | "netcdf3" | "hdf5" | "zarr" | "csv" | "tsv" | "parquet" | "griddap" | "tabledap",
      "attributes": {name: value, …},                       global attributes, JSON values (numbers, strings, lists)
      "dimensions": {name: size, …},
      "variables": [{"name", "dtype", "dimensions": […], "shape": […], "attributes": {…}}, …],

@@ -335,15 +335,33 @@ def test_a_table_without_rows_is_refused(table):
     assert "variables=packed" in caught.value.hint
 
 
-@pytest.mark.parametrize("table", [*TABLES, "covjson"])
-def test_a_ragged_array_is_no_table(table):
+def ragged(counts):
+    """Two stations, and three samples after one another."""
     places = {
         "lat": ("station", [1.0, 2], {"units": "degrees_north"}),
-        "lon": ("station", [1.0, 2], {"units": "degrees_east"}),
+        "lon": ("station", [3.0, 4], {"units": "degrees_east"}),
     }
-    counts = {"row_size": ("station", [1, 2], {"sample_dimension": "obs"}), "temp": ("obs", np.arange(3.0))}
+    variables = {
+        "row_size": ("station", counts, {"sample_dimension": "obs"}),
+        "temp": ("obs", np.arange(3.0)),
+        "height": ("station", [7.5, 8.5]),
+    }
+    return xr.Dataset(variables, places)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_ragged_array_is_a_table_of_its_samples(table):
+    rows = [
+        [float(row[name]) for name in ("lat", "lon", "temp", "height")]
+        for row in rows_of(table, ragged([1, 2]))
+    ]
+    assert rows == [[1, 3, 0, 7.5], [2, 4, 1, 8.5], [2, 4, 2, 8.5]]
+
+
+@pytest.mark.parametrize(("suffix", "counts"), [("covjson", [1, 2]), ("csv", [1, 1]), ("parquet", [-1, 4])])
+def test_a_ragged_array_that_a_format_cannot_hold_is_refused(suffix, counts):
     with pytest.raises(NotSubsettable, match="ragged") as caught:
-        written(table, xr.Dataset(counts, places))
+        written(suffix, ragged(counts))
     assert "NetCDF" in caught.value.hint
 
 

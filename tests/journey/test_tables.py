@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xarray as xr
 from fastapi.testclient import TestClient
 
 from catalog.app import create_app
@@ -104,15 +105,29 @@ def test_what_is_wrong_is_named(client, query, status, code):
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
-@pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t"), ("csvp", ",")])
-@pytest.mark.parametrize("door", ["table", "subset"])
-def test_no_text_is_run_as_a_formula(client, suffix, delimiter, door):
+@pytest.mark.parametrize("name", ["table.csv", "table.csvp", "table.tsv", "subset.csv", "subset.tsv"])
+def test_no_text_is_run_as_a_formula(client, name):
     """FAULTS row 24."""
-    if door == "subset" and suffix == "csvp":
-        pytest.skip("a format of tables only")
-    answer = client.get(f"/api/datasets/rows-hostile/{door}.{suffix}")
+    answer = client.get(f"/api/datasets/rows-hostile/{name}")
     assert answer.status_code == 200, answer.text
-    header, *rows = csv.reader(io.StringIO(answer.content.decode(), newline=""), delimiter=delimiter)
+    header, *rows = csv.reader(
+        io.StringIO(answer.content.decode(), newline=""), delimiter="\t" if name.endswith("tsv") else ","
+    )
     notes = [row[header.index("note")] for row in rows]
     assert notes == [f"'{text}" for text in PAYLOADS]
     assert {row[header.index("value")] for row in rows} == {"-1.5"}
+
+
+def test_a_record_of_rows_has_a_page(client):
+    assert "stations.csv" in client.get("/datasets/rows-stations").text
+
+
+def test_a_grid_is_a_table_too(catalog, shared_sample):
+    query = "time,latitude,longitude,adt&latitude>=20&latitude<21&longitude>107.5&longitude<=108&adt!=NaN"
+    answer = catalog.table("sample-cmems_sea_level_20190223_bien_dong", query, "csv")
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.pieces()).decode())))
+    with xr.open_dataset(shared_sample / "cmems_sea_level_20190223_bien_dong.nc") as source:
+        box = source["adt"].where((source.longitude > 107.5) & (source.longitude <= 108), drop=True)
+        wanted = box.where((box.latitude >= 20) & (box.latitude < 21), drop=True).values.ravel()
+    assert [float(row["adt"]) for row in rows] == wanted[~np.isnan(wanted)].tolist()
+    assert rows[0]["time"] == "2019-02-23T00:00:00Z"
