@@ -20,6 +20,7 @@ SEEN_BY_PROTOCOLS = (
     "catalog.errors",
     "catalog.instant",
     "catalog.dialects",
+    "harvesters._collections",
     "harvesters._json",
     "harvesters._packages",
 )
