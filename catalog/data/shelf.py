@@ -9,7 +9,6 @@ import hashlib
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from catalog.data import chunks
 from catalog.data.grids import Grid
 from catalog.data.places import place
 from catalog.data.workers import Workers
-from catalog.errors import DataChanged, DataUnreadable, NotSubsettable
+from catalog.errors import DataChanged, DataUnreadable
 from catalog.record import Distribution
 
 Key = tuple[str, int, int]
@@ -46,7 +45,7 @@ class Shelf:
 
         Raises:
             DataChanged: The file is gone, or not the one that was harvested.
-            WorkerCrashed, WorkerTimeout, TooBusy, DataUnreadable: Its index could not be made.
+            WorkerCrashed, WorkerTimeout, TooBusy: Its index could not be made.
         """
         key = identity(distribution)
         with self._lock:
@@ -77,7 +76,7 @@ class Shelf:
         if index is None:
             try:
                 index = self._made(key)
-            except NotSubsettable:
+            except DataUnreadable:  # a worker reads it, or says what is wrong with it
                 return None
         if index.uncovered:
             return None
@@ -91,7 +90,7 @@ class Shelf:
             return None
 
     def _made(self, key: Key) -> chunks.Index:
-        with self._workers.spool(_indexed, key[0], key=key) as spool:
+        with self._workers.spool(chunks.index, key[0], key=key) as spool:
             data = b"".join(spool.pieces())
         index = chunks.load(data)
         with contextlib.suppress(OSError):  # a cache that cannot be written is done without
@@ -104,11 +103,6 @@ class Shelf:
     def _file(self, key: Key) -> Path:
         name = hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogateescape")).hexdigest()
         return self._folder / f"{name[:40]}.index"
-
-
-def _indexed(path: str) -> Iterator[bytes]:
-    """List a file, in a worker."""
-    yield chunks.index(path)
 
 
 def identity(distribution: Distribution) -> Key:
