@@ -4,14 +4,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
-import xarray as xr
-
-from catalog import estimating, formats, tabling
-from catalog.answers import Answer, of_spool, read_end, written_end
-from catalog.data import chunks, opening, places, subset
+from catalog import cutting, estimating, formats, tabling
+from catalog.answers import Answer, of_spool, read_end
+from catalog.crediting import credited, credits_of
+from catalog.data import opening, places, subset
 from catalog.data.grids import Grid
 from catalog.data.shelf import Shelf
 from catalog.data.spools import Spools
@@ -28,7 +26,7 @@ from catalog.source import Source
 from catalog.stores import Run, Store, Version, sqlite
 
 LOCAL = ("file", "zarr", "collection", tabling.PROTOCOL)
-CHUNKED = ("file", "zarr")
+CHUNKED = ("file", "zarr", "collection")
 """The protocols whose data the server reads itself, by their chunk index."""
 
 OPENABLE = (*LOCAL, "griddap", "opendap")
@@ -207,7 +205,7 @@ class Catalog:
                 distribution,
                 asked,
                 suffix,
-                tabling.credits_of(record, query),
+                {**credits_of(record), "history": f"rows of {record.id} by ?{query[:2_000]}"},
                 tabling.types(record),
                 self._reach,
                 self.settings.max_result_bytes,
@@ -231,7 +229,7 @@ class Catalog:
         if grid := self._grid(distribution):
             return estimating.estimate(grid, cut, chosen, limits)
         found = self._pool_of(distribution).run(
-            _estimated, distribution, cut, suffix, self._reach, limits, key=_key(distribution)
+            cutting.estimated, distribution, cut, suffix, self._reach, limits, key=_key(distribution)
         )
         return Estimate.model_validate(found)
 
@@ -270,7 +268,7 @@ class Catalog:
     def _here(self, record: Record, grid: Grid, cut: Cut, suffix: str, closed: Callable[[], None]) -> Answer:
         """Cut in this thread; what is large is sent while it is made, as far as there are streams for it."""
         chosen = formats.named(suffix)
-        part = _credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
+        part = credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
         answer = Answer(
             chosen.write(part),
             size=formats.length(chosen, part),
@@ -296,7 +294,7 @@ class Catalog:
         """Cut in a worker."""
         local = distribution.protocol in LOCAL
         spool = self._pool_of(distribution).spool(
-            _cut_and_write,
+            cutting.written,
             distribution,
             cut,
             suffix,
@@ -321,65 +319,6 @@ def _nothing() -> None:
 def _is_light(suffix: str, cut: Cut) -> bool:
     """Tell whether a cut may be made in a thread of the server: its format streams, and it is no long reckoning."""
     return formats.named(suffix).STREAMS and not cut.reduce
-
-
-def _cut_and_write(  # noqa: PLR0913 - one flat, picklable call into a worker process
-    distribution: Distribution,
-    cut: Cut,
-    suffix: str,
-    record_id: str,
-    known: Mapping[str, str],
-    reach: opening.Reach,
-    limits: Limits,
-    index: Path | None,
-) -> Iterator[bytes]:
-    """Open, cut and write, in a worker process; the notes are the end of what it writes."""
-    with _opened(distribution, reach, index) as dataset:
-        part = _credited(subset.cut(dataset, cut, record_id, limits), known)
-        yield from formats.named(suffix).write(part)
-        yield written_end(part.encoding.get("notes", ()))
-
-
-def _estimated(
-    distribution: Distribution, cut: Cut, suffix: str, reach: opening.Reach, limits: Limits
-) -> dict[str, Any]:
-    """Estimate in a worker process."""
-    with opening.opened(distribution, reach) as dataset:
-        found = estimating.estimate(Grid(dataset), cut, formats.named(suffix), limits)
-        return found.model_dump(mode="json")
-
-
-@contextlib.contextmanager
-def _opened(distribution: Distribution, reach: opening.Reach, index: Path | None) -> Iterator[xr.Dataset]:
-    """The data of a distribution, through the chunk index where it covers them."""
-    if index is not None:
-        known = chunks.load(index.read_bytes())
-        if not known.uncovered:
-            with chunks.opened(str(places.place(distribution.address)), known, None) as dataset:
-                yield dataset
-            return
-    with opening.opened(distribution, reach) as dataset:
-        yield dataset
-
-
-def credits_of(record: Record) -> dict[str, str]:
-    """Return what a record knows of whom and what to name, as global attributes (ACDD 1.3)."""
-    licence = record.licence
-    known = {
-        "title": record.title.best("en"),
-        "license": licence and (licence.url or licence.title or licence.spdx),
-        "citation": record.citation or (record.doi and f"https://doi.org/{record.doi}"),
-        "institution": "; ".join(party.name for party in record.parties if party.organisation),
-        "metadata_link": record.landing_page,
-        "source_url": next((d.address for d in record.distributions if d.protocol not in LOCAL), None),
-    }
-    return {name: value for name, value in known.items() if value}
-
-
-def _credited(dataset: xr.Dataset, known: Mapping[str, str]) -> xr.Dataset:
-    """The dataset with what the record knows and the file does not say."""
-    said = {str(name).lower() for name in dataset.attrs}
-    return dataset.assign_attrs({name: value for name, value in known.items() if name not in said})
 
 
 def _key(distribution: Distribution) -> tuple[str | int, ...]:

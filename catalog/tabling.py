@@ -34,19 +34,6 @@ def types(record: Record) -> dict[str, str]:
     return {variable.name: variable.dtype for variable in record.variables if variable.dtype}
 
 
-def credits_of(record: Record, query: str) -> dict[str, str]:
-    """Return what an answer says of its record in formats that have attributes; `history` is the request."""
-    licence = record.licence
-    known = {
-        "title": record.title.best("en"),
-        "license": licence and (licence.url or licence.title or licence.spdx),
-        "citation": record.citation or (record.doi and f"https://doi.org/{record.doi}"),
-        "metadata_link": record.landing_page,
-        "history": f"rows of {record.id} by ?{query[:2_000]}",
-    }
-    return {name: str(value) for name, value in known.items() if value}
-
-
 @contextlib.contextmanager
 def opened(
     distribution: Distribution, reach: opening.Reach, known: Mapping[str, str] | None = None

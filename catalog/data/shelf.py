@@ -12,9 +12,11 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from pathlib import Path
 
-from catalog.data import chunks
+import xarray as xr
+
+from catalog.data import chunks, collection
 from catalog.data.grids import Grid
-from catalog.data.places import place
+from catalog.data.places import address, place, shown
 from catalog.data.workers import Workers
 from catalog.errors import DataChanged, DataUnreadable
 from catalog.record import Distribution
@@ -22,7 +24,7 @@ from catalog.record import Distribution
 Key = tuple[str, int, int]
 """A file as it is now: its address, its size in bytes, its time of change in nanoseconds."""
 
-_MOST_OPEN = 256
+_MOST_OPEN = 512
 
 
 class Shelf:
@@ -41,7 +43,7 @@ class Shelf:
         self._grids: OrderedDict[Key, Future[Grid | None]] = OrderedDict()
 
     def grid(self, distribution: Distribution) -> Grid | None:
-        """Return the grid of a local file; None where only a worker can read it.
+        """Return the grid of a local file, Zarr folder or collection; None where only a worker can read it.
 
         Raises:
             DataChanged: The file is gone, or not the one that was harvested.
@@ -58,7 +60,8 @@ class Shelf:
                 self._grids.popitem(last=False)  # whoever still reads it keeps it open
         if mine:
             try:
-                found.set_result(self._opened(key))
+                is_one = distribution.protocol != "collection"
+                found.set_result(self._opened(key) if is_one else self._collected(distribution))
             except BaseException as error:  # noqa: BLE001 - whatever it is, all who wait get it
                 with self._lock:
                     self._grids.pop(key, None)
@@ -67,8 +70,29 @@ class Shelf:
 
     def index(self, distribution: Distribution) -> Path | None:
         """Return the file of an index that a worker may use; None where there is none yet."""
+        if distribution.protocol == "collection":
+            return None
         file = self._file(identity(distribution))
         return file if file.is_file() else None
+
+    def _collected(self, distribution: Distribution) -> Grid | None:
+        """The grid of a collection; None where its first file, and so each of them, needs a worker."""
+        first, *_ = collection.paths(distribution.address)
+        if self._member(first) is None:
+            return None
+
+        def open_member(path: Path) -> contextlib.AbstractContextManager[xr.Dataset]:
+            grid = self._member(path)
+            if grid is None:
+                raise DataUnreadable(
+                    f"{shown(path.name)} is of another form than the collection's first file"
+                )
+            return contextlib.nullcontext(grid.dataset)
+
+        return Grid(collection.opened(distribution.address, open_member, checksum=distribution.checksum))
+
+    def _member(self, path: Path) -> Grid | None:
+        return self.grid(Distribution(protocol="file", address=address(path)))
 
     def _opened(self, key: Key) -> Grid | None:
         path = str(place(key[0]))
@@ -114,7 +138,8 @@ def identity(distribution: Distribution) -> Key:
         raise DataChanged(
             "the file that was harvested is not there any more", hint="harvest its source again"
         ) from error
-    if path.is_file() and distribution.size is not None and facts.st_size != distribution.size:
+    one = path.is_file() and distribution.protocol == "file"
+    if one and distribution.size is not None and facts.st_size != distribution.size:
         raise DataChanged(
             f"the file has {facts.st_size} bytes; the one that was harvested had {distribution.size}",
             hint="harvest its source again",

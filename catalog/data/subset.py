@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catalog.data import flags, reductions
+from catalog.data import flags, gaps, reductions
 from catalog.data.axes import Axes
 from catalog.data.cells import gathered, taken
 from catalog.data.costs import Cost, Limits, cost_of
@@ -83,7 +83,7 @@ def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: b
     names, without = numbers(grid, request)
     with_flags = _with_flags(grid, request, names)
     variables = _variables(grid, place, with_flags)
-    notes = list(place.picked.notes)
+    notes = [*place.picked.notes, *gaps.notes(grid.dataset, place.picked.indices, request.time)]
     said = ""
     if is_read:
         variables = read_small(variables, with_flags)
