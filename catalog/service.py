@@ -178,7 +178,7 @@ class Catalog:
         formats.named(suffix)
         record = self.store.get(record_id)
         distribution = openable(record)
-        with self._turn(client) as give_back:
+        with self.turn(client) as give_back:
             grid = self._grid(distribution)
             if grid is None or not _is_light(suffix, cut):
                 return self._by_worker(record, distribution, cut, suffix, give_back)
@@ -199,7 +199,7 @@ class Catalog:
         asked = tabling.parse(query, suffix)
         record = self.store.get(record_id)
         distribution = openable(record)
-        with self._turn(client) as give_back:
+        with self.turn(client) as give_back:
             spool = self._pool_of(distribution).spool(
                 tabling.written,
                 distribution,
@@ -234,8 +234,12 @@ class Catalog:
         return Estimate.model_validate(found)
 
     @contextlib.contextmanager
-    def _turn(self, client: str) -> Iterator[Callable[[], None]]:
-        """Wait for a client's turn; it is given back when its answer is given up, or at once where there is none."""
+    def turn(self, client: str) -> Iterator[Callable[[], None]]:
+        """Wait for a client's turn; what it yields gives it back, and an error gives it back at once.
+
+        Raises:
+            TooBusy: Too many requests of the client wait.
+        """
         give_back = self._turns.take(client) if client else _nothing
         try:
             yield give_back

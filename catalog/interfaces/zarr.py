@@ -8,6 +8,7 @@ import xarray as xr
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
+from catalog.crediting import credited, credits_of
 from catalog.data import opening
 from catalog.data.blocks import chunks_of
 from catalog.errors import BadRequest, NotSubsettable, TooLarge
@@ -20,48 +21,50 @@ Id = Annotated[str, Path(description="The record's id, as the search gives it.")
 Key = Annotated[str, Path(description="A member of the store: .zmetadata, name/.zarray, name/0.0.0.")]
 
 
-def member(catalog: Catalog, record_id: str, key: str) -> bytes:
+def member(catalog: Catalog, record_id: str, key: str, *, client: str = "") -> bytes:
     """Return a member of a dataset's store.
 
     Raises:
         NotFound, Withdrawn: No such record or member.
-        NotSubsettable: The data are not in a local file.
+        NotSubsettable: The data are not in local files.
         TooLarge: A chunk of the source is larger than may be inflated.
         DataError, TooBusy: As `Catalog.subset`.
     """
-    distribution = openable(catalog.store.get(record_id))
+    record = catalog.store.get(record_id)
+    distribution = openable(record)
     if distribution.protocol not in CHUNKED:
         raise NotSubsettable(
-            f"{record_id} is not served as Zarr: its data are not in one local file",
+            f"{record_id} is not served as Zarr: its data are not in local files",
             hint=f"ask for /api/datasets/{record_id}/subset.zarr",
         )
-    limit = catalog.settings.max_decoded_bytes
-    grid = catalog.shelf.grid(distribution)
-    if grid is not None:
-        return _member(*grid.keep("zarr", lambda: _store(grid.dataset)), key, limit)
-    spool = catalog.workers.spool(
-        _read, distribution, key, limit, key=(distribution.address, distribution.size)
-    )
-    try:
-        return b"".join(spool.pieces())
-    finally:
-        spool.close()
+    limit, known = catalog.settings.max_decoded_bytes, credits_of(record)
+    with catalog.turn(client) as give_back:
+        grid = catalog.shelf.grid(distribution)
+        if grid is not None:
+            store = grid.keep(("zarr", *known.values()), lambda: _store(grid.dataset, known))
+            found = _member(*store, key, limit)
+        else:
+            file = (distribution.address, distribution.size)
+            with catalog.workers.spool(_read, distribution, known, key, limit, key=file) as spool:
+                found = b"".join(spool.pieces())
+        give_back()
+    return found
 
 
-def _read(distribution: Distribution, key: str, limit: int) -> Iterator[bytes]:
+def _read(distribution: Distribution, known: Mapping[str, str], key: str, limit: int) -> Iterator[bytes]:
     """A member, in a worker process."""
     with opening.opened(distribution, opening.Reach()) as dataset:
-        yield _member(*_store(dataset), key, limit)
+        yield _member(*_store(dataset, known), key, limit)
 
 
-def _store(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[str, Any]]:
+def _store(dataset: xr.Dataset, known: Mapping[str, str]) -> tuple[xr.Dataset, dict[str, Any]]:
     """The arrays of a dataset that Zarr holds, and the store's metadata."""
     names = [
         name
         for name, variable in dataset.variables.items()
         if len(set(variable.dims)) == variable.ndim and variable.dtype.kind in "iufbOSUT"
     ]
-    shown = dataset[names]
+    shown = credited(dataset[names], known)
     return shown, zarr.documents(shown)
 
 
@@ -94,6 +97,8 @@ def router(catalog: Catalog) -> APIRouter:
             raise BadRequest("this address takes no parameters")
         is_document = key.rpartition("/")[2].startswith(".")
         media = "application/json" if is_document else "application/octet-stream"
-        return Response(member(catalog, record_id, key), media_type=media, headers=INERT)
+        client = request.client.host if request.client else ""
+        found = member(catalog, record_id, key, client=client)
+        return Response(found, media_type=media, headers=INERT)
 
     return routes
