@@ -257,11 +257,15 @@ def cut(
     home: HomeOption = None,
 ) -> None:
     """Cut a dataset into a file."""
+    from catalog import formats
     from catalog.data import subset
 
-    suffix = output.suffix.lstrip(".").lower()
+    known = sorted(formats.all_formats(), key=len, reverse=True)
+    suffix = next(
+        (s for s in known if output.name.lower().endswith(f".{s}")), output.suffix.lstrip(".").lower()
+    )
     if not suffix:
-        raise BadRequest(f"{output} has no ending", hint="end it in .nc, .csv, .parquet or .covjson")
+        raise BadRequest(f"{output} has no ending", hint=f"end it in one of: {', '.join(sorted(known))}")
     given = {"variables": variables, "bbox": bbox, "time": time, "depth": depth, "stride": stride}
     given |= {"indices": indices, "coords": coords, "method": method, "qc": qc, "reduce": reduce}
     with _opened(home) as catalog, _err.status(f"cutting {record_id}"):

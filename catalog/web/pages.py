@@ -25,7 +25,9 @@ AREAS: Mapping[str, BBox] = {
 """Waters offered for one-click searches and cuts; their names are in the translations, under `area`."""
 
 _FORMAT_NAMES: Mapping[str, str] = {
-    "nc": "NetCDF", "csv": "CSV", "parquet": "Parquet", "covjson": "CoverageJSON",
+    "nc": "NetCDF", "csv": "CSV", "xlsx": "Excel", "png": "PNG", "tif": "GeoTIFF", "geojson": "GeoJSON",
+    "covjson": "CoverageJSON", "parquet": "Parquet", "geoparquet": "GeoParquet", "arrow": "Arrow", "zarr": "Zarr",
+    "nc3": "NetCDF-3", "mat": "MATLAB", "odv.txt": "ODV", "tsv": "TSV", "jsonl": "JSON lines", "dods": "DAP2",
 }  # fmt: skip
 FEW_HITS = 8
 SHOWN_RUNS = 50

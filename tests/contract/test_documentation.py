@@ -12,8 +12,10 @@ from typer.main import get_command
 
 import catalog
 import harvesters
+from catalog import formats
 from catalog.__main__ import app as commands
 from catalog.app import create_app
+from catalog.data.cuts import Cut
 from catalog.errors import CatalogError
 from catalog.service import open_catalog
 from catalog.settings import Settings
@@ -84,6 +86,18 @@ def test_readme_tells_every_address_of_the_api(tmp_path):
         paths = create_app(opened).openapi()["paths"]
     told = re.findall(r"^\| `(/api[^`?]*|/health)` \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     assert set(told) == {path for path in paths if path.startswith(("/api", "/health"))}
+
+
+def test_subsets_page_tells_every_parameter_and_every_format():
+    page = REFERENCE / "subsets.md"
+    told = {re.match(r"\| `([\w.]+)`", line)[1] for line in rows(page, r"[\w.]+")}
+    assert told == {*Cut.model_fields, *formats.all_formats()}
+    for name, chosen in formats.all_formats().items():
+        assert re.search(
+            rf"^\| `{name}` \|.*\| {'yes' if chosen.STREAMS else 'no'} \|$",
+            page.read_text("utf-8"),
+            re.MULTILINE,
+        )
 
 
 def test_architecture_tells_why_each_dependency_is_here():
