@@ -17,16 +17,24 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ParamSpec, Self, TypeVar
 
 import orjson
 
 from catalog import errors
 from catalog.data import nursery
+from catalog.data.queues import Queue, closing
 from catalog.data.spools import Spool, Spools
 from catalog.data.strikes import STRIKE_SECONDS, Strikes
-from catalog.errors import CatalogError, DataUnreadable, TooBusy, WorkerCrashed, WorkerTimeout
+from catalog.errors import (
+    CatalogError,
+    DataUnreadable,
+    LimitExceeded,
+    Unreachable,
+    WorkerCrashed,
+    WorkerTimeout,
+)
 
 SPOOL_BYTES = 8_000_000_000
 _MAX_REPLY = 64_000_000
@@ -126,7 +134,9 @@ class Workers:
         max_answer_bytes: Largest answer of `spool`, bytes.
         spools: The finished answers that are not yet closed, and the space for them; each worker's last one may
             exceed it.
-        clock: Monotonic seconds, for the time that strikes last.
+        strikes: What counts crashes and timeouts by key.
+        most_of_one: Workers at most that work for one key, and calls for it that wait; the others are never held up by
+            it alone. None: as for all.
     """
 
     def __init__(  # noqa: PLR0913 - limits, all by name
@@ -138,17 +148,17 @@ class Workers:
         queue: int,
         max_answer_bytes: int = 2_000_000_000,
         spools: Spools | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        strikes: Strikes | None = None,
+        most_of_one: int | None = None,
     ) -> None:
         self._limits = (seconds, memory, max_answer_bytes)
         self._spools = spools or Spools(SPOOL_BYTES)
-        self._size, self._queue = size, queue
-        self._turn = threading.Condition()
-        self._at_work = self._waiting = 0
+        self._strikes = strikes or Strikes()
+        self._line = Queue(size, queue, most_of_one or size, self._strikes)
+        self._lock = threading.Lock()
         self._closed = False
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
-        self._strikes = Strikes(clock)
         self._modules = {"catalog.errors"}
         self._spawning = threading.Lock()
         self._nursery = _Nursery()
@@ -160,7 +170,8 @@ class Workers:
             job: A function of a module; it and its arguments can be pickled, its result is JSON (a tuple comes back
                 as a list).
             args: Its arguments.
-            key: What is read (path, size, mtime): after two crashes or timeouts it is refused at once, for a while.
+            key: What is read (a path with its size and mtime, or a server): after some crashes or timeouts, its own or
+                that of a server that does not answer, it is refused at once, for a while.
 
         Raises:
             CatalogError: What the job raised; DataUnreadable where that was another exception.
@@ -190,13 +201,13 @@ class Workers:
 
     def close(self) -> None:
         """End every worker, also those at work, and refuse further calls."""
-        with self._turn:
+        with self._lock:
             self._closed = True
             idle = [*self._idle]
             self._idle.clear()
             for worker in self._busy:
                 worker.kill()  # the thread that waits for it sees its end, and gives up its handles
-            self._turn.notify_all()
+        self._line.close()
         for worker in idle:
             worker.end()
         with self._spawning:
@@ -223,8 +234,8 @@ class Workers:
         self._strikes.refuse(key)
         seconds, *_ = self._limits
         message = pickle.dumps((job, args, wants_file, *self._limits))
-        with self._place():
-            self._strikes.refuse(key)  # others may have struck while this call waited
+        with self._line.place(key):
+            self._strikes.admit(key)  # others may have struck while this call waited
             self._modules.add(job.__module__)
             worker = self._hire()
             try:
@@ -237,7 +248,10 @@ class Workers:
                 self._dismiss(worker)
                 raise
             self._give_back(worker, spent=spent)
-        self._strikes.clear(key)
+        if problem is not None and _is_silence(problem):
+            self._line.strike(key, slow_seconds)
+        else:
+            self._strikes.clear(key)
         if problem:
             raise problem
         return body, fds
@@ -248,12 +262,12 @@ class Workers:
         """Count the strike, and say what happened to the worker."""
         number = uuid.uuid4().hex[:12]
         slow = isinstance(error, TimeoutError)
-        with self._turn:
+        with self._lock:
             closed = self._closed
         if not closed:
-            self._strikes.strike(key, slow_seconds if slow else STRIKE_SECONDS)
+            self._line.strike(key, slow_seconds if slow else STRIKE_SECONDS)
         if closed:
-            return TooBusy("the server is shutting down", details={"retry_after": 10})
+            return closing()
         _LOG.warning(
             "worker %s (%s) in %s for %r", "too slow" if slow else "crashed", number, job.__name__, key
         )
@@ -269,40 +283,16 @@ class Workers:
             details={"incident": number},
         )
 
-    @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
-        """Wait for one's turn to have a worker; those before it end in time."""
-        with self._turn:
-            if self._closed:
-                raise TooBusy("the server is shutting down", details={"retry_after": 10})
-            if self._at_work >= self._size:
-                if self._waiting >= self._queue:
-                    raise _busy(self._waiting)
-                self._waiting += 1
-                try:
-                    self._turn.wait_for(lambda: self._closed or self._at_work < self._size)
-                finally:
-                    self._waiting -= 1
-                if self._closed:
-                    raise TooBusy("the server is shutting down", details={"retry_after": 10})
-            self._at_work += 1
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._at_work -= 1
-                self._turn.notify()
-
     def _hire(self) -> _Worker:
         """An idle worker that lives, or a new one."""
         while True:
-            with self._turn:
+            with self._lock:
                 worker = self._idle.pop() if self._idle else None
                 if worker:
                     self._busy.add(worker)
             if worker is None:
                 worker = self._spawn()
-                with self._turn:
+                with self._lock:
                     self._busy.add(worker)
                 return worker
             if worker.alive():
@@ -310,20 +300,20 @@ class Workers:
             self._dismiss(worker)
 
     def _spawn(self) -> _Worker:
-        with self._turn:
+        with self._lock:
             modules = sorted(self._modules)
         with self._spawning:
             try:
                 return self._nursery.worker(modules)
             except (OSError, EOFError):
                 if self._closed:
-                    raise TooBusy("the server is shutting down", details={"retry_after": 10}) from None
+                    raise closing() from None
                 self._nursery.end()
                 self._nursery = _Nursery()
                 return self._nursery.worker(modules)
 
     def _give_back(self, worker: _Worker, *, spent: bool) -> None:
-        with self._turn:
+        with self._lock:
             self._busy.discard(worker)
             keep = not spent and not self._closed
             if keep:
@@ -332,7 +322,7 @@ class Workers:
             worker.end()
 
     def _dismiss(self, worker: _Worker) -> None:
-        with self._turn:
+        with self._lock:
             self._busy.discard(worker)
         worker.end()
 
@@ -359,11 +349,10 @@ def _checked(kind: bytes, body: bytes, fds: list[int], *, wants_file: bool) -> C
     return known(message, hint, details)
 
 
-def _busy(waiting: int) -> TooBusy:
-    return TooBusy(
-        f"every reader is at work and {waiting} requests wait",
-        hint="try again in a few seconds",
-        details={"retry_after": 5, "setting": "BIENMO_QUEUE"},
+def _is_silence(problem: CatalogError) -> bool:
+    """Tell whether a server did not answer, or not in time."""
+    return isinstance(problem, Unreachable) or (
+        isinstance(problem, LimitExceeded) and "seconds" in problem.details
     )
 
 

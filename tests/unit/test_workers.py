@@ -15,6 +15,7 @@ import pytest
 
 from catalog.data import nursery
 from catalog.data.spools import Spools
+from catalog.data.strikes import Strikes
 from catalog.data.workers import Workers
 from catalog.errors import (
     BadRequest,
@@ -225,7 +226,7 @@ class Clock:
 @pytest.mark.parametrize(("job", "slow_seconds"), [(crash_spooling, 300), (sleep_spooling, 60)])
 def test_a_key_that_is_out_comes_back_for_one_more_try(job, slow_seconds):
     clock = Clock()
-    with Workers(1, seconds=1.5, memory=MEMORY, queue=0, clock=clock) as pool:
+    with Workers(1, seconds=1.5, memory=MEMORY, queue=0, strikes=Strikes(clock)) as pool:
         pool.run(pid)
 
         def strike():
@@ -309,6 +310,7 @@ import sys, threading, time
 sys.path.insert(0, {folder!r})
 import test_workers as jobs
 from catalog.data.spools import Spools
+from catalog.data.strikes import Strikes
 from catalog.data.workers import Workers
 pool = Workers(2, seconds=60, memory=500_000_000, queue=9)   # no `if __name__` guard: __main__ is never imported again
 print(pool.run(jobs.pid), pool._nursery._process.pid, "threading" in pool.run(jobs.names_of_main), flush=True)
