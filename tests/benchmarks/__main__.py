@@ -8,26 +8,37 @@ import argparse
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import hosts, load, search, served, sst, subset, targets
+from benchmarks import hosts, load, reader, search, served, sst, subset, targets
+from benchmarks.case import Case
 from benchmarks.questions import ADDRESSES, SUFFIXES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "benchmarks.md"
-PARTS = ("here", "served", "load")
+HERE = ("service", "search", "reader")
+OVER_HTTP = ("served", "load")
 HEAD = (
     "| case | ours, ms | peer or limit | theirs, ms | ratio | n |\n| --- | ---: | --- | ---: | ---: | ---: |"
 )
 
 
-def here(folder: Path) -> Iterator[str]:
+def here(folder: Path, parts: Sequence[str]) -> Iterator[str]:
     """Yield the table of what is measured in this process."""
+    known = {
+        "service": lambda: subset.cases(folder / "subset"),
+        "search": lambda: search.cases(folder / "search"),
+        "reader": lambda: reader.cases(sst.home()),
+    }
     yield HEAD
-    for cases in (subset.cases(folder / "subset"), search.cases(folder / "search")):
-        yield from (case.row() for case in cases)
+    measured: list[Case] = []
+    for part in (name for name in parts if name in known):
+        for case in known[part]():
+            measured.append(case)
+            yield case.row()
+    yield f"\n{targets.HEAD}\n{targets.of_reader(measured).row()}"
 
 
 def over_http(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
@@ -62,8 +73,8 @@ def main() -> None:
     asked = _asked()
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        tables = [here(Path(folder))] if "here" in asked.parts else []
-        tables += [over_http(Path(folder), asked)] if {"served", "load"} & set(asked.parts) else []
+        tables = [here(Path(folder), asked.parts)] if set(HERE) & set(asked.parts) else []
+        tables += [over_http(Path(folder), asked)] if set(OVER_HTTP) & set(asked.parts) else []
         for line in chain.from_iterable(chain(table, [""]) for table in tables):
             lines.append(line)
             print(line, flush=True)
@@ -81,7 +92,7 @@ def _asked() -> argparse.Namespace:
     )
     found.add_argument("--rounds", type=int, default=5, help="rounds of each served request")
     for name, known, said in (
-        ("--parts", PARTS, "what to measure"),
+        ("--parts", (*HERE, *OVER_HTTP), "what to measure"),
         ("--formats", tuple(SUFFIXES), "formats to serve"),
         ("--against", tuple(ADDRESSES), "whom to measure beside us"),
     ):

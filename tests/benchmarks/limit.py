@@ -9,6 +9,7 @@ import itertools
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -44,7 +45,7 @@ def chunks(path: str) -> Chunks:
         return Chunks(os.open(path, os.O_RDONLY), sst.chunks, places, buffer)
 
 
-def inflate(known: Chunks, cut: list[tuple[int, int]]) -> None:
+def inflate(known: Chunks, cut: Sequence[tuple[int, int]]) -> None:
     """Read and inflate the chunks that a cut (first and stop by axis) touches."""
     touched = [
         range(first // size, (stop - 1) // size + 1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from benchmarks.case import Case
 from benchmarks.load import Load
 from benchmarks.served import Row
 
@@ -23,6 +24,13 @@ class Target(NamedTuple):
         """Return the row in Markdown."""
         met = {True: "yes", False: "**no**", None: "not measured"}[self.met]
         return f"| {self.name} | {self.wanted} | {self.measured} | {met} |"
+
+
+def of_reader(cases: Sequence[Case]) -> Target:
+    """Return the target of the reader alone, by wall time in this process."""
+    limited = [case for case in cases if case.name.startswith("reader:") and case.peer == "limit"]
+    found = [(case.ours / case.theirs, case.name) for case in limited]
+    return _told("reader over the limit", found, "≤ 1.3 ×", 1.3, least=False)
 
 
 def targets(rows: Sequence[Row], loads: Sequence[Load]) -> Iterator[Target]:
