@@ -23,7 +23,7 @@ class Answer:
     Args:
         pieces: The bytes, of any lengths; the first of them are made here, so that what is wrong is said before any
             byte is sent.
-        size: How many bytes there will be; None where that is not known before.
+        size: Asked for how many bytes there will be, where they are many; None where that is not known before.
         media_type: Their media type.
         filename: A name to save them under.
         notes: What whoever asked must know of the answer.
@@ -34,7 +34,7 @@ class Answer:
         self,
         pieces: Iterable[bytes],
         *,
-        size: int | None,
+        size: Callable[[], int | None] = lambda: None,
         media_type: str,
         filename: str,
         notes: tuple[str, ...] = (),
@@ -46,13 +46,13 @@ class Answer:
         try:
             self._head = list(_up_to(self._rest, HEAD_BYTES))
             following = next(self._rest, None)
+            self.whole = following is None
+            self.size = sum(map(len, self._head)) if self.whole else size()
         except BaseException:
             self.close()
             raise
-        self.whole = following is None
         if following is not None:
             self._rest = itertools.chain((following,), self._rest)
-        self.size = sum(map(len, self._head)) if self.whole else size
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes in pieces of 256 kB to a few times as much, then close."""
@@ -108,7 +108,12 @@ def of_spool(
         closed()
 
     return Answer(
-        spool.pieces(), size=spool.size, media_type=media_type, filename=filename, notes=notes, closed=both
+        spool.pieces(),
+        size=lambda: spool.size,
+        media_type=media_type,
+        filename=filename,
+        notes=notes,
+        closed=both,
     )
 
 

@@ -275,7 +275,7 @@ class Catalog:
         part = credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
         answer = Answer(
             chosen.write(part),
-            size=formats.length(chosen, part),
+            size=lambda: formats.length(chosen, part),
             media_type=chosen.MEDIA_TYPE,
             filename=f"{record.id}.{suffix}",
             notes=part.encoding.get("notes", ()),

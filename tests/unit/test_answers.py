@@ -33,12 +33,12 @@ def test_gathering_loses_nothing_and_makes_no_small_piece_but_between_large_ones
 def test_an_answer_is_its_pieces_straight_or_from_a_file(sizes):
     pieces, closed = made(sizes), []
     whole = b"".join(pieces)
-    straight = Answer(pieces, size=None, media_type="x/y", filename="a", closed=lambda: closed.append(1))
+    straight = Answer(pieces, media_type="x/y", filename="a", closed=lambda: closed.append(1))
     assert straight.size in {None, len(whole)}
     assert b"".join(straight.pieces()) == whole
     straight.close()
     spools = Spools(1 << 30)
-    filed = Answer(pieces, size=None, media_type="x/y", filename="a", notes=("n",)).spooled(spools)
+    filed = Answer(pieces, media_type="x/y", filename="a", notes=("n",)).spooled(spools)
     assert (filed.size, filed.notes) == (len(whole), ("n",))
     assert b"".join(filed.pieces()) == whole
     assert closed == [1]
@@ -53,14 +53,14 @@ def test_what_is_wrong_at_first_is_said_before_any_byte():
         raise NotSubsettable("no")
 
     with pytest.raises(NotSubsettable):
-        Answer(broken(), size=None, media_type="x/y", filename="a", closed=lambda: closed.append(1))
+        Answer(broken(), media_type="x/y", filename="a", closed=lambda: closed.append(1))
     assert closed == [1]
 
 
 def test_no_file_is_begun_where_there_is_no_space_for_one():
     spools = Spools(0)
     with pytest.raises(TooBusy):
-        Answer([b"a"], size=None, media_type="x/y", filename="a").spooled(spools)
+        Answer([b"a"], media_type="x/y", filename="a").spooled(spools)
 
 
 def spooled(data):
