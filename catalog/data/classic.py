@@ -8,7 +8,7 @@ attributes, variables.
 import math
 import struct
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from catalog.errors import DataUnreadable
 
@@ -28,6 +28,16 @@ _TYPES = {
     10: ">i8",
     11: ">u8",
 }
+
+
+class _Readable(Protocol):
+    """An open file, here or elsewhere."""
+
+    def read(self, size: int, /) -> Any: ...
+
+    def seek(self, offset: int, whence: int, /) -> int: ...
+
+    def tell(self) -> int: ...
 
 
 class Laid(NamedTuple):
@@ -53,7 +63,7 @@ class _Slab(NamedTuple):
 class _Header:
     """A reader of big-endian numbers that never asks for more than the file has."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: _Readable, size: int) -> None:
         self._file, self._size = file, size
         magic = self._bytes(4)
         if magic[:3] != b"CDF" or magic[3] not in {1, 2, 5}:
@@ -66,7 +76,8 @@ class _Header:
             raise DataUnreadable(
                 f"the file is cut short or damaged: its header needs more than {self._size} bytes"
             )
-        return self._file.read(count)
+        found: bytes = self._file.read(count)
+        return found
 
     def tag(self) -> int:
         return int(struct.unpack(">I", self._bytes(4))[0])
@@ -118,9 +129,13 @@ def check_whole(path: Path) -> None:
     Raises:
         DataUnreadable: It is cut short, or its header is damaged.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        records, stride, slabs = _slabs(_Header(file, size), size)
+        check_long_enough(file, path.stat().st_size)
+
+
+def check_long_enough(file: _Readable, size: int) -> None:
+    """Check the same of an open file of `size` bytes, from where it is. Raises as `check_whole`."""
+    records, stride, slabs = _slabs(_Header(file, size), size)
     needed = max((_end(slab, records, stride) for slab in slabs), default=0)
     if needed > size:
         raise DataUnreadable(
@@ -134,9 +149,13 @@ def lay_out(path: Path) -> dict[str, Laid]:
     Raises:
         DataUnreadable: Its header is damaged.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        records, stride, slabs = _slabs(_Header(file, size), size)
+        return lay_out_of(file, path.stat().st_size)
+
+
+def lay_out_of(file: _Readable, size: int) -> dict[str, Laid]:
+    """Return the same of an open file of `size` bytes. Raises as `lay_out`; DataUnreadable where it is cut short."""
+    records, stride, slabs = _slabs(_Header(file, size), size)
     return {slab.name.decode("utf-8", "replace"): _laid(slab, records, stride) for slab in slabs}
 
 

@@ -5,6 +5,7 @@ storage", "Virtual datasets", "External links"), and a Zarr chunk may be a symbo
 give away the files of the server, therefore all of it is walked before it is read.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -16,7 +17,7 @@ MOST_OBJECTS = 100_000
 _INSIDE = (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT)
 
 
-def check_hdf5(path: str | Path) -> None:
+def check_hdf5(path: str | Path | io.RawIOBase) -> None:
     """Refuse an HDF5 file that points to other files, or has too many objects to tell; no link is followed.
 
     Raises:

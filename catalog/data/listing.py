@@ -18,11 +18,12 @@ import xarray as xr
 from catalog.data import classic, hdf, zarrs
 from catalog.data.contents import Index, Variable
 from catalog.data.layouts import MOST_CHUNK_BYTES, MOST_CHUNKS, Chunks, Plain, Stored
-from catalog.data.opening import Reach, opened, sniff
+from catalog.data.opening import opened, sniff
 from catalog.data.places import opened_as
 from catalog.data.places import place as place_of
 from catalog.data.positioned import Source, changed, facts
 from catalog.data.reading import Cells, OpenFile
+from catalog.data.remote import Reach
 from catalog.errors import DataError
 from catalog.record import Distribution
 

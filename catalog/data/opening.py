@@ -6,19 +6,15 @@ nothing is read before it is asked for.
 
 import contextlib
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import netCDF4
 import xarray as xr
 import zarr
 
-from catalog.data import collection, sheets
+from catalog.data import afar, collection, sheets
 from catalog.data.classic import check_whole
 from catalog.data.contained import check_hdf5, check_zarr
 from catalog.data.coverage import cover
@@ -26,24 +22,18 @@ from catalog.data.parts import facts, size
 from catalog.data.places import opened_as, shown, untold
 from catalog.data.places import place as place_of
 from catalog.data.plain import plain_attributes
-from catalog.errors import AddressRefused, CatalogError, DataChanged, DataUnreadable, NotSubsettable
+from catalog.data.remote import Reach
+from catalog.data.undecoded import undecoded
+from catalog.errors import CatalogError, DataChanged, DataUnreadable, NotSubsettable
 from catalog.record import Distribution
+
+__all__ = ["Reach", "describe", "describe_collection", "member", "opened", "sniff"]
 
 _HDF = b"\x89HDF\r\n\x1a\n"
 _MOST_USERBLOCK = 1 << 20
 _ZARR_MARKS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
-_UNDECODED: Mapping[str, Any] = {
-    "mask_and_scale": False,
-    "decode_times": False,
-    "decode_timedelta": False,
-    "decode_coords": False,
-    "concat_characters": True,
-    "create_default_indexes": False,
-    "cache": False,
-}
 _REASONS = {
-    "tabledap": "an ERDDAP table is cut at its own server; open its address",
-    "http": "the file lies on another server and was not harvested as data; download it there",
+    "http": "the address leads to no NetCDF file or Zarr group; open it there",
     "wms": "a map service gives pictures, not numbers",
     "other": "the address is no data service that can be cut",
 }
@@ -142,34 +132,16 @@ def sniff(path: Path) -> str:
     raise DataUnreadable(f"{shown(path.name)} is neither NetCDF, HDF5 nor Zarr")
 
 
-@dataclass(frozen=True)
-class Reach:
-    """How remote data are reached.
-
-    Args:
-        allow_hosts: Hosts on private addresses that may be reached.
-        user_agent: Who asks.
-        stall_seconds: Longest silence of a server.
-        max_bytes: Largest answer.
-        seconds: Longest time of one answer.
-    """
-
-    allow_hosts: tuple[str, ...] = ()
-    user_agent: str = "bienmo"
-    stall_seconds: float = 15
-    max_bytes: int = 1_000_000_000
-    seconds: float = 60
-
-
 @contextlib.contextmanager
 def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
     """Open a distribution as an undecoded, lazy dataset.
 
-    It is a local `file`, `zarr`, `collection` or `table`, or a remote `opendap` or `griddap`; a table is read whole.
+    It is a local `file`, `zarr`, `collection` or `table`, which is read whole, or on another server
+    (`catalog.data.afar`).
 
     Raises:
         NotSubsettable: The protocol gives no data that can be cut. DataChanged: The file is not the one
-        harvested. DataUnreadable: The file or the remote answer cannot be read.
+        harvested. DataUnreadable: The file or the remote answer cannot be read. Unreachable: There is no remote answer.
     """
     if distribution.protocol in {"file", "zarr", "table"}:
         path = place_of(distribution.address)
@@ -184,8 +156,8 @@ def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
     elif distribution.protocol == "collection":
         with collection.opened(distribution.address, member, checksum=distribution.checksum) as dataset:
             yield dataset
-    elif distribution.protocol in {"opendap", "griddap"}:
-        with _remote(distribution.address, reach) as dataset:
+    elif afar.is_openable(distribution):
+        with afar.opened(distribution, reach) as dataset:
             yield dataset
     else:
         raise NotSubsettable(f"the data cannot be cut here: {_REASONS[distribution.protocol]}")
@@ -206,11 +178,9 @@ def _file(path: Path, form: str) -> Iterator[xr.Dataset]:
 @contextlib.contextmanager
 def _zarr(path: Path) -> Iterator[xr.Dataset]:
     check_zarr(path)
-    with warnings.catch_warnings(action="ignore"):  # that the metadata are not consolidated
-        # a store and not its path, which newer versions read, and change, as an address
-        store: Any = zarr.storage.LocalStore(path, read_only=True)
-        found = xr.open_dataset(store, engine="zarr", chunks=None, **_UNDECODED)
-    with found:
+    # a store and not its path, which newer versions read, and change, as an address
+    store: Any = zarr.storage.LocalStore(path, read_only=True)
+    with undecoded(store, engine="zarr", chunks=None) as found:
         yield _in_order(found)
 
 
@@ -229,8 +199,7 @@ def _netcdf(path: Path, form: str) -> Iterator[xr.Dataset]:
             check_hdf5(name)
         file = files.enter_context(contextlib.closing(netCDF4.Dataset(name)))
         store: Any = xr.backends.NetCDF4DataStore(file)  # type: ignore[no-untyped-call]
-        with warnings.catch_warnings(action="ignore"):  # that a variable has one dimension twice
-            dataset = xr.open_dataset(store, **_UNDECODED)
+        dataset = undecoded(store)
         dataset.encoding["groups"] = tuple(file.groups)
         yield dataset
 
@@ -238,61 +207,6 @@ def _netcdf(path: Path, form: str) -> Iterator[xr.Dataset]:
 def _in_order(dataset: xr.Dataset) -> xr.Dataset:
     """The dataset with its variables by name: Zarr lists them as the file system does, each time otherwise."""
     return dataset[sorted(dataset.variables, key=str)]
-
-
-@contextlib.contextmanager
-def _remote(address: str, reach: Reach) -> Iterator[xr.Dataset]:
-    """A DAP2 address as a dataset.
-
-    pydap makes connections of its own whatever session it is given, so it is given an application to ask instead: that
-    leaves it no way to the network but through the guarded session.
-    """
-    from catalog.addresses import session  # noqa: PLC0415 - the network is not for whoever reads files only
-
-    place = urlsplit(address)
-    path = place.path.removesuffix(".html")
-    if place.scheme not in {"http", "https"} or path.endswith(".dmrpp"):
-        raise NotSubsettable("the address is no OPeNDAP address of http or https")
-    with session(
-        reach.allow_hosts,
-        stall_seconds=reach.stall_seconds,
-        user_agent=reach.user_agent,
-        seconds=reach.seconds,
-        max_bytes=reach.max_bytes,
-    ) as link:
-
-        def application(environ: Mapping[str, Any], start_response: Callable[..., object]) -> list[bytes]:
-            asked = quote(environ["PATH_INFO"].encode("latin-1"))
-            try:
-                answer = link.get(
-                    f"{place.scheme}://{place.netloc}{asked}?{environ['QUERY_STRING']}".rstrip("?")
-                )
-            except AddressRefused:  # which private address it is, is not for whoever asks
-                raise AddressRefused(
-                    "the data's server is at no public address",
-                    hint="an operator can allow a host by name: BIENMO_ALLOW_HOSTS",
-                ) from None
-            except OSError as error:  # every error of the connection is one
-                raise _unreadable("the remote server's answer", error) from error
-            if answer.status_code != HTTPStatus.OK:
-                raise DataUnreadable(f"the remote server answered with status {answer.status_code}")
-            start_response("200 OK", [("Content-Type", answer.headers.get("Content-Type", "text/plain"))])
-            return [answer.content]
-
-        plain = urlunsplit((place.scheme, place.netloc, path, place.query, ""))
-        try:
-            with warnings.catch_warnings(action="ignore"):  # that DAP2 is old
-                dataset = xr.open_dataset(plain, engine="pydap", application=application, **_UNDECODED)
-        except CatalogError:
-            raise
-        except Exception as error:  # pydap raises what its parser meets: any exception is the server's answer
-            raise _unreadable("the remote server's answer", error) from error
-        with dataset:
-            yield dataset
-
-
-def _unreadable(name: str, error: Exception) -> DataUnreadable:
-    return DataUnreadable(_reason(name, str(error), error))
 
 
 def _reason(name: str, said: str, error: Exception) -> str:

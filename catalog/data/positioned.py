@@ -5,7 +5,8 @@ import os
 import stat
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +67,37 @@ class Source:
                     self._finish()
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Bytes that lie in no file of this machine.
+
+    Args:
+        read: Fills an array with the bytes from an offset; it raises what `fill` does.
+    """
+
+    read: Callable[[_Bytes, int], None]
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator["Elsewhere"]:
+        """Give it itself: whoever made it keeps it open."""
+        yield self
+
+
+Handle = int | Elsewhere
+"""What `held` gives."""
+
+
 def facts(fd: int) -> tuple[int, int]:
     """Return size in bytes and mtime in ns of an open file."""
     found = os.fstat(fd)
     return found.st_size, found.st_mtime_ns
 
 
-def fill(fd: int, out: _Bytes, offset: int) -> None:
+def fill(fd: Handle, out: _Bytes, offset: int) -> None:
     """Read as many bytes as `out` has from an offset. Raises DataUnreadable where there are fewer."""
+    if isinstance(fd, Elsewhere):
+        fd.read(out, offset)
+        return
     view, done = memoryview(out.data), 0
     try:
         while done < out.size:

@@ -17,7 +17,7 @@ from catalog.data.decoded import Decoded, Inflated
 from catalog.data.inflating import Buffers, inflated, joined, planes
 from catalog.data.keys import Along, Touched, along, returned, touched
 from catalog.data.layouts import Chunks, Plain, Stored
-from catalog.data.positioned import Source, changed, check_missing, facts, fill, read_chunk
+from catalog.data.positioned import Elsewhere, Handle, Source, changed, check_missing, facts, fill, read_chunk
 from catalog.data.windows import NEAR_BYTES, contiguous, runs, windows
 
 _DENSE = 4
@@ -57,7 +57,7 @@ class OpenFile:
         buffers: Memory of each thread.
     """
 
-    source: Source
+    source: Source | Elsewhere
     known: tuple[int, int] | None
     cache: Decoded | None = None
     key: Hashable = None
@@ -100,7 +100,7 @@ class Cells:
                     self._chunked(fd, layout, asked, found)
                 else:
                     self._plain(fd, layout, asked, found)
-                if self._known is not None and facts(fd) != self._known:
+                if self._known is not None and isinstance(fd, int) and facts(fd) != self._known:
                     raise changed()
         found = returned(found, asked)
         if self._text:
@@ -108,7 +108,7 @@ class Cells:
             return text
         return found if found.dtype == self.dtype else found.astype(self.dtype)
 
-    def _plain(self, fd: int, layout: Plain, asked: Sequence[Along], out: _Array) -> None:
+    def _plain(self, fd: Handle, layout: Plain, asked: Sequence[Along], out: _Array) -> None:
         if layout.offset is None:
             out[...] = self._fill
             return
@@ -117,14 +117,14 @@ class Cells:
             fill(fd, buffer, layout.offset + window.offset)
             out[window.at] = window.cells(buffer, self._stored.dtype)
 
-    def _chunked(self, fd: int, layout: Chunks, asked: list[Along], found: _Array) -> None:
+    def _chunked(self, fd: Handle, layout: Chunks, asked: list[Along], found: _Array) -> None:
         size = layout.nbytes(self._stored.dtype.itemsize)
         pieces = self._pieces(layout, asked)
         cache = self._cache if self._cache is not None and self._cache.takes(len(pieces) * size) else None
         waiting = []
         for piece in pieces:
             if layout.offsets[piece.chunk] < 0:
-                if layout.place is not None:
+                if layout.place is not None and isinstance(fd, int):
                     check_missing(fd, layout.place.parts(piece.numbers()))
                 piece.of(found)[...] = self._fill
             elif not layout.filters and layout.place is None and size > NEAR_BYTES:
@@ -150,11 +150,11 @@ class Cells:
             return found
         return [found[at] for at in np.argsort(layout.offsets[flat], kind="stable").tolist()]
 
-    def _each(self, fd: int, layout: Chunks, pieces: list[Piece]) -> Iterator[tuple[Piece, _Bytes]]:
+    def _each(self, fd: Handle, layout: Chunks, pieces: list[Piece]) -> Iterator[tuple[Piece, _Bytes]]:
         """Each piece with its chunk as it is stored; the bytes are valid until the next."""
         numbers = [piece.chunk for piece in pieces]
         sizes = layout.sizes[numbers].tolist()
-        if layout.place is not None and layout.mtimes is not None:
+        if layout.place is not None and layout.mtimes is not None and isinstance(fd, int):
             for piece, size, mtime in zip(pieces, sizes, layout.mtimes[numbers].tolist(), strict=True):
                 buffer = self._buffers.take("read", size)
                 read_chunk(fd, layout.place.parts(piece.numbers()), (size, mtime), buffer)
@@ -218,7 +218,7 @@ class Cells:
             joined(ordered, rows, block)
             out[...] = block[(slice(None), *inside[1:])]
 
-    def _unfiltered(self, fd: int, layout: Chunks, piece: Piece, out: _Array) -> None:
+    def _unfiltered(self, fd: Handle, layout: Chunks, piece: Piece, out: _Array) -> None:
         """A large chunk without filters is read in part."""
         itemsize = self._stored.dtype.itemsize
         if int(layout.sizes[piece.chunk]) != layout.nbytes(itemsize):

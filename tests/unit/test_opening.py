@@ -128,7 +128,7 @@ def test_a_changed_file_is_not_served(shared_sample, tmp_path):
         pass
 
 
-@pytest.mark.parametrize("protocol", ["http", "tabledap", "wms", "other"])
+@pytest.mark.parametrize("protocol", ["http", "wms", "other"])
 def test_what_cannot_be_cut_says_why(protocol):
     way = Distribution(protocol=protocol, address="https://example.org/data.csv")
     with pytest.raises(NotSubsettable, match="cannot be cut here: "), opening.opened(way, opening.Reach()):
