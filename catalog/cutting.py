@@ -12,7 +12,9 @@ from catalog.answers import written_end
 from catalog.crediting import credited
 from catalog.data import chunks, opening, places, subset
 from catalog.data.grids import Grid
+from catalog.data.shelf import identity
 from catalog.data.subset import Cut, Limits
+from catalog.data.twins import Twins
 from catalog.record import Distribution
 
 
@@ -25,10 +27,14 @@ def written(  # noqa: PLR0913 - one flat, picklable call into a worker process
     reach: opening.Reach,
     limits: Limits,
     index: Path | None,
+    twins: Path | None,
 ) -> Iterator[bytes]:
     """Open, cut and write; the notes are the end of what it yields (`answers.read_end`). Raises as `Catalog.subset`."""
     with opened(distribution, reach, index) as dataset:
-        part = credited(subset.cut(dataset, cut, record_id, limits), known)
+        grid = Grid(dataset)
+        if twins is not None:
+            Twins(twins, 0).attach(identity(distribution), grid)
+        part = credited(subset.cut(grid, cut, record_id, limits), known)
         yield from formats.named(suffix).write(part)
         yield written_end(part.encoding.get("notes", ()))
 

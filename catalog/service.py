@@ -90,7 +90,14 @@ class Catalog:
     @cached_property
     def shelf(self) -> Shelf:
         """The local files that are at hand."""
-        return Shelf(self.settings.home / "chunks", self.workers, self.settings.chunk_cache_bytes)
+        known = self.settings
+        return Shelf(
+            known.home / "chunks",
+            self.workers,
+            known.chunk_cache_bytes,
+            twins=known.home / "twins",
+            twin_bytes=known.twin_bytes,
+        )
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
@@ -307,6 +314,7 @@ class Catalog:
             self._reach,
             self._limits,
             self.shelf.index(distribution) if distribution.protocol in CHUNKED else None,
+            self.shelf.twins.folder if distribution.protocol in CHUNKED else None,
             key=_key(distribution),
             slow_seconds=STRIKE_SECONDS if local else REMOTE_SLOW_SECONDS,
         )

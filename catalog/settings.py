@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     chunk_cache_bytes: int = Field(
         default=64 * MEGABYTE, ge=0, description="decoded chunks that are kept for repeats, bytes"
     )
+    twin_bytes: int = Field(
+        default=20_000 * MEGABYTE,
+        ge=0,
+        description="disk for twins, which `bienmo optimize` makes; those not used for longest go first, bytes",
+    )
     streams: int = Field(
         default=8,
         ge=0,

@@ -24,14 +24,20 @@ def blocks(variable: xr.Variable) -> Iterator[tuple[Place, npt.NDArray[Any]]]:
     """
     most = max(1, BLOCK_BYTES // variable.dtype.itemsize)
     whole = tuple(slice(0, size) for size in variable.shape)
-    for place in rectangles(variable.shape, most, chunks_of(variable)):
+    for place in rectangles(variable.shape, most, source_chunks_of(variable)):
         yield place, np.asarray((variable if place == whole else variable[place]).values)
 
 
 def chunks_of(variable: xr.Variable) -> tuple[int, ...] | None:
-    """Return the shape of the source's chunks of a variable; None where it has none of its rank."""
+    """Return the shape of the chunks that a variable is read from; None where it has none of its rank."""
     found = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
     return tuple(map(int, found)) if found and len(found) == variable.ndim else None
+
+
+def source_chunks_of(variable: xr.Variable) -> tuple[int, ...] | None:
+    """Return the shape of the source's chunks, by which answers are made, whatever a variable is read from."""
+    found = variable.encoding.get("source_chunks")
+    return tuple(map(int, found)) if found and len(found) == variable.ndim else chunks_of(variable)
 
 
 def rectangles(

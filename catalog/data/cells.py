@@ -25,7 +25,9 @@ _RAW = frozenset(
 )
 """Attributes that tell of raw values, and are not true of means."""
 
-_CHUNKED = frozenset({"chunksizes", "chunks", "preferred_chunks", "original_shape", "contiguous"})
+_CHUNKED = frozenset(
+    {"chunksizes", "chunks", "preferred_chunks", "source_chunks", "original_shape", "contiguous"}
+)
 _WINDOW_BYTES = 32_000_000
 _BLOCK = 64  # cells of a window where the variable has no chunks
 _DENSE = 4  # a span is read whole where it holds at most this many times the rows asked for

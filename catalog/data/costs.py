@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from catalog.data import tiling
+from catalog.data.blocks import BLOCK_BYTES
 from catalog.data.cells import chunk_groups
+from catalog.data.emptiness import SMALL
 from catalog.data.grids import Grid
 from catalog.data.packing import decoded_itemsize
 from catalog.data.placing import Placed
 from catalog.data.selection import with_companions
 from catalog.record import Model
+
+_WORTH_BYTES = 1_000_000
+"""Where less is inflated, no other layout is looked at."""
 
 
 class Limits(Model):
@@ -30,12 +36,15 @@ class Cost:
         result_bytes: Bytes of the unpacked result.
         decoded_bytes: Bytes of chunks inflated for it.
         rows: Rows of the long table that CSV and its like have.
+        spared_bytes: Bytes of the source's chunks that need not be inflated where it has a twin (`catalog.data.twins`);
+            where it has none, that need not be if it had. Only of cuts that inflate far more than they give.
     """
 
     cells: int
     result_bytes: int
     decoded_bytes: int
     rows: int = 0
+    spared_bytes: int = 0
 
     def within(self, limits: Limits) -> bool:
         """Tell whether the limits allow it."""
@@ -44,7 +53,7 @@ class Cost:
 
 def cost_of(grid: Grid, place: Placed, names: tuple[str, ...]) -> Cost:
     """Return what it costs to take the wanted variables of these names, and what describes them, at a place."""
-    cells = result = decoded = 0
+    cells = result = decoded = spared = 0
     sizes: dict[str, int] = {}
     for name in with_companions(grid, names):
         if name in place.picked.dropped:
@@ -59,9 +68,44 @@ def cost_of(grid: Grid, place: Placed, names: tuple[str, ...]) -> Cost:
             cells += taken
             sizes |= shape
         result += taken * _itemsize(variable, place)
-        decoded += _inflated(variable, place)
+        _, inflated, less = _cheaper(grid, name, place)
+        decoded, spared = decoded + inflated, spared + less
     result += sum(int(variable.nbytes) for variable in place.added.values())
-    return Cost(cells, result, decoded, product(sizes.values()))
+    return Cost(cells, result, decoded, product(sizes.values()), spared)
+
+
+def cheaper(grid: Grid, name: str, place: Placed) -> xr.Variable:
+    """Return a variable of the source or its twin, whichever inflates less for what is taken at a place."""
+    return _cheaper(grid, name, place)[0] if name in grid.twins else grid.dataset.variables[name]
+
+
+def _cheaper(grid: Grid, name: str, place: Placed) -> tuple[xr.Variable, int, int]:
+    """The variable to read, the bytes that it inflates, and those that a twin spares or would spare."""
+    variable = grid.dataset.variables[name]
+    inflated = _inflated(variable, place)
+    if inflated < _WORTH_BYTES:
+        return variable, inflated, 0
+    twin = grid.twins.get(name)
+    if twin is None:
+        tiled = grid.keep(("tiled", name), lambda: _tiled(grid, variable))
+        less = inflated if tiled is None else _retiled(tiled, place)
+        return variable, inflated, max(0, inflated - less)
+    less = _retiled(twin, place)
+    return (variable, inflated, 0) if inflated <= less else (twin, less, inflated - less)
+
+
+def _tiled(grid: Grid, variable: xr.Variable) -> xr.Variable | None:
+    """What a twin of a variable would look like; None where it has no use for one."""
+    shape = tiling.tiles(variable, grid.time) if grid.time else None
+    found = variable.copy(deep=False)
+    found.encoding = {"chunksizes": shape}
+    return found if shape else None
+
+
+def _retiled(twin: xr.Variable, place: Placed) -> int:
+    """Bytes of the tiles that are inflated: a large part is read in blocks of few times, each of which touches them."""
+    raw = product(shape_of(twin, place).values()) * int(twin.dtype.itemsize)
+    return _inflated(twin, place) * (1 if raw <= SMALL else 1 + -(-raw // BLOCK_BYTES))
 
 
 def shape_of(variable: xr.Variable, place: Placed) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from catalog.data.blocks import chunks_of, rectangles
+from catalog.data.blocks import chunks_of, rectangles, source_chunks_of
 from catalog.data.grids import Grid
 from catalog.data.nearest import nearest_all
 from catalog.data.placing import Placed
@@ -93,7 +93,7 @@ def _is_empty(variable: xr.Variable) -> bool:
     ):
         return False
     read = 0
-    for place in rectangles(variable.shape, _BLOCK, chunks_of(variable)):
+    for place in rectangles(variable.shape, _BLOCK, source_chunks_of(variable)):
         raw = np.asarray(variable[place].values)
         if has_values(raw, variable.attrs).any():
             return False

@@ -1,7 +1,7 @@
 """A dataset that was opened once: its axes are found and its coordinates read at their first use, then kept."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,10 +21,13 @@ class Grid:
 
     Args:
         dataset: As `catalog.data.opening.opened` gives it; it stays open as long as the grid is used.
+
+    `twins` are variables, by name, whose same values lie in other chunks too (`catalog.data.twins`).
     """
 
     def __init__(self, dataset: xr.Dataset) -> None:
         self.dataset = dataset
+        self.twins: Mapping[str, xr.Variable] = {}
         self._kept: dict[Any, Any] = {}
         self._lock = threading.RLock()
 
@@ -49,6 +52,13 @@ class Grid:
     def places(self, name: str) -> npt.NDArray[np.int64]:
         """Return the positions (`catalog.data.clock.position`) of a time axis. Raises DataUnreadable."""
         return self.keep(("places", name), lambda: _frozen(self.clock(name).positions(self.values(name))))
+
+    @cached_property
+    def time(self) -> str | None:
+        """The dimension of the time axis; None where that has not one of its own."""
+        name = self.axes.time
+        dims = () if name is None else self.dataset.variables[name].dims
+        return str(dims[0]) if len(dims) == 1 else None
 
     def keep(self, key: object, make: Callable[[], T]) -> T:
         """Return what `make` returned the first time it was asked for under this key."""

@@ -70,6 +70,8 @@ def inflated(
         elif steps[at] == "shuffle":
             shuffled = tested or "fletcher32" not in steps[:at]
             data = data if shuffled else _unshuffled(data, widths["shuffle"])
+        elif steps[at] == "crc32":
+            data = _checked(data)
         elif not tested:
             data = _summed(data)
         elif not shuffled:
@@ -148,6 +150,16 @@ def _unshuffled(data: _Bytes, width: int) -> _Bytes:
     found[: count * width].reshape(count, width)[...] = data[: count * width].reshape(width, count).T
     found[count * width :] = data[count * width :]
     return found
+
+
+def _checked(data: _Bytes) -> _Bytes:
+    """The bytes after a CRC-32 (numcodecs' `crc32`, little-endian), which must be theirs."""
+    body: Any = data[_CHECKSUM:]
+    if not body.size or imagecodecs.deflate_crc32(body) != int.from_bytes(
+        data[:_CHECKSUM].tobytes(), "little"
+    ):
+        raise DataUnreadable("a chunk of the file is damaged: its checksum is another")
+    return data[_CHECKSUM:]
 
 
 def _summed(data: _Bytes) -> _Bytes:

@@ -19,7 +19,7 @@ _MOST_BYTES = 2**62
 _DTYPE = re.compile(r"[<>|][biuf][1248]|\|S1")
 
 COMPRESSORS = frozenset({"zlib", "gzip", "zstd", "lz4", "lz4h5", "blosc"})
-_FILTERS = COMPRESSORS | {"shuffle", "fletcher32"}
+_FILTERS = COMPRESSORS | {"shuffle", "fletcher32", "crc32"}
 
 
 def check_shape(shape: tuple[int, ...], itemsize: int) -> None:

@@ -17,12 +17,10 @@ import xarray as xr
 from catalog.data import chunks, collection
 from catalog.data.grids import Grid
 from catalog.data.places import address, place, shown
+from catalog.data.twins import Key, Twins
 from catalog.data.workers import Workers
 from catalog.errors import DataChanged, DataUnreadable
 from catalog.record import Distribution
-
-Key = tuple[str, int, int]
-"""A file as it is now: its address, its size in bytes, its time of change in nanoseconds."""
 
 _MOST_OPEN = 512
 
@@ -34,11 +32,16 @@ class Shelf:
         folder: Where the indexes are kept; made at the first of them.
         workers: Who makes them.
         decoded_bytes: Bytes of decoded chunks that are kept for repeats.
+        twins: Where the twins are, which its grids read from where that is cheaper.
+        twin_bytes: Bytes that they may have.
     """
 
-    def __init__(self, folder: Path, workers: Workers, decoded_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, workers: Workers, decoded_bytes: int, *, twins: Path, twin_bytes: int = 0
+    ) -> None:
         self._folder, self._workers = folder, workers
         self._decoded = chunks.Decoded(decoded_bytes)
+        self.twins = Twins(twins, twin_bytes, self._decoded)
         self._lock = threading.Lock()
         self._grids: OrderedDict[Key, Future[Grid | None]] = OrderedDict()
 
@@ -66,7 +69,8 @@ class Shelf:
                 with self._lock:
                     self._grids.pop(key, None)
                 found.set_exception(error)
-        return found.result()
+        grid = found.result()
+        return None if grid is None else self.twins.attach(key, grid)
 
     def index(self, distribution: Distribution) -> Path | None:
         """Return the file of an index that a worker may use; None where there is none yet."""

@@ -10,7 +10,7 @@ import xarray as xr
 from catalog.data import flags, gaps, reductions
 from catalog.data.axes import Axes
 from catalog.data.cells import gathered, taken
-from catalog.data.costs import Cost, Limits, cost_of
+from catalog.data.costs import Cost, Limits, cheaper, cost_of
 from catalog.data.cuts import Cut, parse
 from catalog.data.emptiness import emptiness, has_any, read_small
 from catalog.data.extents import attributes_of
@@ -95,7 +95,7 @@ def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: b
         notes += more
         if is_read and not said and not has_any(grid, made.variables, names):
             notes.append("the data's own flags call no value here good")
-    made.encoding |= {"notes": tuple(notes)}
+    made.encoding |= {"notes": tuple(notes), "cost": found}
     if notes:
         before = str(made.attrs.get("comment", "")).rstrip("\n")
         made.attrs["comment"] = "\n".join([*([before] if before else []), *notes])
@@ -147,7 +147,7 @@ def _taken(grid: Grid, name: str, place: Placed) -> xr.Variable:
     """A variable at the picked indices; small coordinates are read once and kept."""
     variable = grid.dataset.variables[name]
     if variable.ndim > 1 or variable.size > _KEPT or name not in grid.axes.coordinates:
-        return taken(variable, place.picked.indices, place.slices)
+        return taken(cheaper(grid, name, place), place.picked.indices, place.slices)
     raw = grid.keep(("raw", name), lambda: np.asarray(variable.values))
     d = str(variable.dims[0]) if variable.dims else ""
     if d in place.picked.indices:

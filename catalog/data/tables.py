@@ -16,7 +16,7 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
-from catalog.data.blocks import chunks_of, rectangles
+from catalog.data.blocks import rectangles, source_chunks_of
 from catalog.data.origin import origin
 from catalog.data.packing import unpack
 from catalog.data.plain import words
@@ -161,7 +161,7 @@ class Table:
         known = [
             dict(zip(map(str, variable.dims), chunks, strict=True))
             for variable in self.variables.values()
-            if (chunks := chunks_of(variable))
+            if (chunks := source_chunks_of(variable))
         ]
         return tuple(max((sizes.get(d, 1) for sizes in known), default=1) for d in self.sizes)
 

@@ -82,14 +82,13 @@ def _second(name: str, told: Mapping[str, Any]) -> _Known | None:
         return None
     dtype = np.dtype(told["dtype"])
     filters = []
-    for one in told["filters"] or ():
-        if one["id"] != "shuffle" or one.get("elementsize") != dtype.itemsize:
+    for one in (*(told["filters"] or ()), *([told["compressor"]] if told["compressor"] else ())):
+        if one["id"] == "shuffle" and one.get("elementsize") == dtype.itemsize:
+            filters.append(("shuffle", dtype.itemsize))
+        elif one["id"] in _COMPRESSORS or (one["id"] == "crc32" and one.get("location", "start") == "start"):
+            filters.append((one["id"], 0))
+        else:
             return None
-        filters.append(("shuffle", dtype.itemsize))
-    if told["compressor"] is not None:
-        if told["compressor"]["id"] not in _COMPRESSORS:
-            return None
-        filters.append((told["compressor"]["id"], 0))
     place = Place((name,), (), told.get("dimension_separator", "."), ("0",))
     return dtype, _numbers(told["chunks"]), tuple(filters), place
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import orjson
 import xarray as xr
 
-from catalog.data.blocks import chunks_of, rectangles
+from catalog.data.blocks import rectangles, source_chunks_of
 from catalog.data.plain import plain_attributes, words
 from catalog.errors import NotFound
 from catalog.formats._arrow import Sink
@@ -90,7 +90,7 @@ def documents(dataset: xr.Dataset) -> dict[str, Any]:
 
 def chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
     """Return the shape of a variable's chunks: the source's, or of about 4 MB."""
-    known = chunks_of(variable)
+    known = source_chunks_of(variable)
     if known and math.prod(known) * variable.dtype.itemsize in _USUAL:
         return tuple(max(1, min(c, n)) for c, n in zip(known, variable.shape, strict=True))
     first = next(rectangles(variable.shape, max(1, _CHUNK_BYTES // variable.dtype.itemsize)), None)
