@@ -110,7 +110,7 @@ def runs(catalog: Catalog, source: str | None = None, limit: int = 50) -> dict[s
     return {"runs": [run.model_dump(mode="json") for run in catalog.runs(source, limit=limit)]}
 
 
-_PROBLEMS = {
+PROBLEMS: Mapping[int, str] = {
     400: "a parameter cannot be read",
     404: "there is no such thing",
     410: "withdrawn",
@@ -123,16 +123,16 @@ _PROBLEMS = {
 }
 
 
-def _answers(media: Iterable[str], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What an address answers, for OpenAPI: media types of a success, and the problems there may be."""
+def answers(media: Iterable[str], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what an address answers, for OpenAPI: media types of a success, and the problems there may be."""
     return {
         200: {"content": {kind: {} for kind in media}},
-        **{status: {"description": _PROBLEMS[status], "content": {PROBLEM: {}}} for status in statuses},
+        **{status: {"description": PROBLEMS[status], "content": {PROBLEM: {}}} for status in statuses},
     }
 
 
-_ONE = _answers(["application/json"], 400, 404, 410)
-_LIST = _answers(["application/json"], 400)
+_ONE = answers(["application/json"], 400, 404, 410)
+_LIST = answers(["application/json"], 400)
 
 
 def router(catalog: Catalog) -> APIRouter:
@@ -205,7 +205,7 @@ def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
         "/api/datasets/{record_id}/subset.{suffix}",
         tags=["subsets"],
         response_class=Response,
-        responses=_answers(media, *_PROBLEMS),
+        responses=answers(media, *PROBLEMS),
     )
     def get_subset(  # noqa: PLR0913 - the parameters are the interface
         request: Request,
@@ -244,7 +244,7 @@ def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
         "/api/datasets/{record_id}/subset.{suffix}/estimate",
         tags=["subsets"],
         response_class=Response,
-        responses=_answers(["application/json"], *_PROBLEMS),
+        responses=answers(["application/json"], *PROBLEMS),
     )
     def get_estimate(request: Request, record_id: Id, suffix: Suffix) -> Response:
         """Answer what the same subset would cost: cells, rows, bytes and seconds; nothing is read."""

@@ -14,6 +14,7 @@ from catalog.data.blocks import chunks_of
 from catalog.errors import BadRequest, NotSubsettable, TooLarge
 from catalog.formats import zarr
 from catalog.interfaces._sending import INERT
+from catalog.interfaces.api import PROBLEMS, answers
 from catalog.record import Distribution
 from catalog.service import CHUNKED, Catalog, openable
 
@@ -89,7 +90,7 @@ def router(catalog: Catalog) -> APIRouter:
         "/api/datasets/{record_id}/zarr/{key:path}",
         tags=["subsets"],
         response_class=Response,
-        responses={200: {"content": {"application/octet-stream": {}, "application/json": {}}}},
+        responses=answers(["application/octet-stream", "application/json"], *PROBLEMS),
     )
     def get_member(request: Request, record_id: Id, key: Key) -> Response:
         """Return a member of a dataset's Zarr store: metadata as JSON, or a chunk."""

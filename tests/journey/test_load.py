@@ -16,7 +16,7 @@ import xarray as xr
 from journey.command import served
 
 SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
-SUFFIXES = ("csv", "covjson")
+SUFFIXES = ("csv", "covjson")  # each client has an address of its own, as clients have
 
 
 def numbers(suffix, body):
@@ -30,7 +30,9 @@ def numbers(suffix, body):
 
 def one_client(base, truth, seed, until, told):
     dice, address = random.Random(seed), urlsplit(base)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+    connection = http.client.HTTPConnection(
+        address.hostname, address.port, timeout=60, source_address=(f"127.0.3.{seed + 1}", 0)
+    )
     while time.monotonic() < until:
         west, south = dice.uniform(99.5, 118), dice.uniform(0, 20)
         width, height = dice.uniform(0.5, 5), dice.uniform(0.5, 5)
