@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import orjson
 
 from catalog.data.spools import Spool, Spools
-from catalog.errors import DataUnreadable
+from catalog.errors import DataUnreadable, TooBusy
 
 HEAD_BYTES = 1 << 20
 PIECE_BYTES = 1 << 18
@@ -27,7 +27,8 @@ class Answer:
         media_type: Their media type.
         filename: A name to save them under.
         notes: What whoever asked must know of the answer.
-        closed: Called once, when the answer is given up.
+        spools: Where the rest may be set aside.
+        closed: Called once, when all is made or the answer is given up.
     """
 
     def __init__(  # noqa: PLR0913 - what is known of an answer, by name
@@ -38,8 +39,10 @@ class Answer:
         media_type: str,
         filename: str,
         notes: tuple[str, ...] = (),
+        spools: Spools | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._spools = spools
         self.media_type, self.filename, self.notes = media_type, filename, notes
         self._closed = closed
         self._rest: Iterator[bytes] = iter(pieces)
@@ -57,31 +60,34 @@ class Answer:
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes in pieces of 256 kB to a few times as much, then close."""
         try:
-            yield from gathered(itertools.chain(self._head, self._rest))
+            yield from gathered(itertools.chain(self._head, self._following()))
         finally:
             self.close()
 
-    def spooled(self, spools: Spools) -> "Answer":
-        """Return the same answer with all its bytes in an anonymous file; memory is free of it. Raises TooBusy."""
-        spools.refuse_if_full()
+    def _following(self) -> Iterator[bytes]:
+        """What comes after the head, also when it is set aside meanwhile."""
+        while (piece := next(self._rest, None)) is not None:
+            yield piece
+
+    def set_aside(self) -> None:
+        """Make at once what is not made yet, on disk, for a client that takes its time; memory is free of it.
+
+        Where there is no space for it nothing changes. It may be called between two pieces.
+        """
+        if self.whole or self._spools is None:
+            return
+        spools, self._spools = self._spools, None
+        try:
+            spools.refuse_if_full()
+        except TooBusy:
+            return
         with tempfile.TemporaryFile(prefix="bienmo-", buffering=0) as file:
             size = 0
-            for piece in self.pieces():
+            for piece in self._rest:
                 file.write(piece)
                 size += len(piece)
-            spool = spools.take(os.dup(file.fileno()), size)
-        return of_spool(spool, media_type=self.media_type, filename=self.filename, notes=self.notes)
-
-    def then(self, closed: Callable[[], None]) -> "Answer":
-        """Return this answer, which calls `closed` too when it is given up."""
-        before = self._closed
-
-        def both() -> None:
-            before()
-            closed()
-
-        self._closed = both
-        return self
+            self._rest = spools.take(os.dup(file.fileno()), size).pieces()
+        self.close()
 
     def close(self) -> None:
         """Give up what the answer holds; twice does no harm."""
@@ -99,21 +105,15 @@ def of_spool(
     media_type: str,
     filename: str,
     notes: tuple[str, ...] = (),
-    closed: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Return a finished answer."""
-
-    def both() -> None:
-        spool.close()
-        closed()
-
     return Answer(
         spool.pieces(),
         size=lambda: spool.size,
         media_type=media_type,
         filename=filename,
         notes=notes,
-        closed=both,
+        closed=spool.close,
     )
 
 

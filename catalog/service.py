@@ -17,7 +17,7 @@ from catalog.data.strikes import STRIKE_SECONDS
 from catalog.data.subset import Cut, Limits
 from catalog.data.turns import Turns
 from catalog.data.workers import Workers
-from catalog.errors import NotFound, NotSubsettable
+from catalog.errors import NotFound, NotSubsettable, TooBusy
 from catalog.estimating import Estimate
 from catalog.record import Distribution, Model, Record
 from catalog.search import Page, Query
@@ -31,6 +31,9 @@ CHUNKED = ("file", "zarr", "collection")
 
 OPENABLE = (*LOCAL, "griddap", "opendap")
 """The protocols that can be cut, the cheapest first."""
+
+LARGE_BYTES = 4_000_000
+"""Raw bytes of a cut from which on it is large: few of them are made at once."""
 
 REMOTE_SLOW_SECONDS = 60.0
 """How long a remote server that was twice too slow is left alone."""
@@ -64,7 +67,7 @@ class Catalog:
         self._sources = tuple(sources)
         self._spools = Spools(settings.spool_bytes)
         self._turns = Turns(settings.client_active, settings.client_waiting, settings.queue)
-        self._streams = threading.BoundedSemaphore(max(1, settings.streams))
+        self._makers = threading.BoundedSemaphore(settings.makers)
 
     @cached_property
     def workers(self) -> Workers:
@@ -188,7 +191,9 @@ class Catalog:
         with self.turn(client) as give_back:
             grid = self._grid(distribution)
             if grid is None or not _is_light(suffix, cut):
-                return self._by_worker(record, distribution, cut, suffix, give_back)
+                answer = self._by_worker(record, distribution, cut, suffix)
+                give_back()
+                return answer
             return self._here(record, grid, cut, suffix, give_back)
 
     def table(self, record_id: str, query: str, suffix: str, *, client: str = "") -> Answer:
@@ -220,11 +225,11 @@ class Catalog:
                 key=_key(distribution),
                 slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
             )
+            give_back()
             return of_spool(
                 spool,
                 media_type=tabling.FORMATS[suffix],
                 filename=f"{record.id}.{suffix}",
-                closed=give_back,
             )
 
     def estimate(self, record_id: str, cut: Cut, suffix: str) -> Estimate:
@@ -276,23 +281,34 @@ class Catalog:
             max_bytes=self.settings.max_result_bytes,
         )
 
-    def _here(self, record: Record, grid: Grid, cut: Cut, suffix: str, closed: Callable[[], None]) -> Answer:
-        """Cut in this thread; what is large is sent while it is made, as far as there are streams for it."""
+    def _here(
+        self, record: Record, grid: Grid, cut: Cut, suffix: str, give_back: Callable[[], None]
+    ) -> Answer:
+        """Cut in this thread; what is large is sent while it is made, a few at once."""
         chosen = formats.named(suffix)
         part = credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
-        answer = Answer(
+        is_large = sum(int(variable.nbytes) for variable in part.variables.values()) > LARGE_BYTES
+        if is_large and not self._makers.acquire(timeout=self.settings.read_seconds):
+            raise TooBusy(
+                "too many large subsets are being made",
+                hint="try again in a minute, or ask for less",
+                details={"retry_after": 60, "setting": "BIENMO_MAKERS"},
+            )
+
+        def closed() -> None:
+            give_back()
+            if is_large:
+                self._makers.release()
+
+        return Answer(
             chosen.write(part),
             size=lambda: formats.length(chosen, part),
             media_type=chosen.MEDIA_TYPE,
             filename=f"{record.id}.{suffix}",
             notes=part.encoding.get("notes", ()),
+            spools=self._spools,
             closed=closed,
         )
-        if answer.whole:
-            return answer
-        if not self._streams.acquire(blocking=False):
-            return answer.spooled(self._spools)
-        return answer.then(self._streams.release)
 
     def _by_worker(
         self,
@@ -300,7 +316,6 @@ class Catalog:
         distribution: Distribution,
         cut: Cut,
         suffix: str,
-        closed: Callable[[], None],
     ) -> Answer:
         """Cut in a worker."""
         local = distribution.protocol in LOCAL
@@ -321,7 +336,7 @@ class Catalog:
         notes = read_end(spool)
         media_type = formats.named(suffix).MEDIA_TYPE
         filename = f"{record.id}.{suffix}"
-        return of_spool(spool, media_type=media_type, filename=filename, notes=notes, closed=closed)
+        return of_spool(spool, media_type=media_type, filename=filename, notes=notes)
 
 
 def _nothing() -> None:

@@ -51,11 +51,8 @@ class Settings(BaseSettings):
         ge=0,
         description="disk for twins, which `bienmo optimize` makes; those not used for longest go first, bytes",
     )
-    streams: int = Field(
-        default=8,
-        ge=0,
-        le=1_000,
-        description="large subsets that are sent while they are made; further ones are made first, on disk",
+    makers: int = Field(
+        default=2, ge=1, le=64, description="large subsets that the server makes at once, while they are sent"
     )
     client_active: int = Field(default=2, ge=1, description="subsets of one client that are made at once")
     client_waiting: int = Field(

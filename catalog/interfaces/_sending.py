@@ -10,6 +10,9 @@ from starlette.types import Send
 
 from catalog.answers import Answer
 
+PATIENCE_SECONDS = 0.5
+"""How long a client may let an answer wait, in all, before the rest is made without it."""
+
 INERT = {"x-content-type-options": "nosniff"}
 
 
@@ -48,10 +51,18 @@ class _Sent(StreamingResponse):
 
 
 async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
-    """The pieces, each made in a thread, so that nobody waits for them."""
+    """The pieces, each made in a thread, so that nobody waits for them.
+
+    What a client that takes its time has not got yet is set aside: others need what makes it.
+    """
     made: Iterator[bytes] = answer.pieces()
+    waited = 0.0
     try:
         while (piece := await anyio.to_thread.run_sync(next, made, None)) is not None:
+            began = anyio.current_time()
             yield piece
+            waited += anyio.current_time() - began
+            if waited > PATIENCE_SECONDS:
+                await anyio.to_thread.run_sync(answer.set_aside)
     finally:
         answer.close()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from catalog.answers import HEAD_BYTES, PIECE_BYTES, Answer, gathered, of_spool, read_end, written_end
 from catalog.data.spools import Spools
-from catalog.errors import DataUnreadable, NotSubsettable, TooBusy
+from catalog.errors import DataUnreadable, NotSubsettable
 
 SIZES = st.lists(
     st.sampled_from([0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, HEAD_BYTES + 1, 3 << 20]), max_size=6
@@ -29,20 +29,29 @@ def test_gathering_loses_nothing_and_makes_no_small_piece_but_between_large_ones
     assert len(got) <= len(pieces) + sum(sizes) // HEAD_BYTES
 
 
-@given(SIZES)
-def test_an_answer_is_its_pieces_straight_or_from_a_file(sizes):
-    pieces, closed = made(sizes), []
-    whole = b"".join(pieces)
-    straight = Answer(pieces, media_type="x/y", filename="a", closed=lambda: closed.append(1))
-    assert straight.size in {None, len(whole)}
-    assert b"".join(straight.pieces()) == whole
-    straight.close()
-    spools = Spools(1 << 30)
-    filed = Answer(pieces, media_type="x/y", filename="a", notes=("n",)).spooled(spools)
-    assert (filed.size, filed.notes) == (len(whole), ("n",))
-    assert b"".join(filed.pieces()) == whole
+@given(SIZES, st.integers(0, 8))
+def test_an_answer_is_its_pieces_whether_its_rest_is_set_aside_or_not(sizes, taken):
+    pieces, closed, spools = made(sizes), [], Spools(1 << 30)
+    answer = Answer(
+        iter(pieces), media_type="x/y", filename="a", spools=spools, closed=lambda: closed.append(1)
+    )
+    assert answer.size in {None, sum(sizes)}
+    sent = answer.pieces()
+    got = [piece for _, piece in zip(range(taken), sent, strict=False)]
+    answer.set_aside()
+    answer.set_aside()
+    assert closed == ([] if answer.whole and not closed else [1])
+    assert b"".join([*got, *sent]) == b"".join(pieces)
     assert closed == [1]
     assert spools._bytes == 0
+
+
+def test_where_there_is_no_space_the_rest_is_made_as_it_is_taken():
+    pieces, closed = made([3 << 20] * 3), []
+    answer = Answer(pieces, media_type="x/y", filename="a", spools=Spools(0), closed=lambda: closed.append(1))
+    answer.set_aside()
+    assert closed == []
+    assert b"".join(answer.pieces()) == b"".join(pieces)
 
 
 def test_what_is_wrong_at_first_is_said_before_any_byte():
@@ -55,12 +64,6 @@ def test_what_is_wrong_at_first_is_said_before_any_byte():
     with pytest.raises(NotSubsettable):
         Answer(broken(), media_type="x/y", filename="a", closed=lambda: closed.append(1))
     assert closed == [1]
-
-
-def test_no_file_is_begun_where_there_is_no_space_for_one():
-    spools = Spools(0)
-    with pytest.raises(TooBusy):
-        Answer([b"a"], media_type="x/y", filename="a").spooled(spools)
 
 
 def spooled(data):
