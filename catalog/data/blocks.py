@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-BLOCK_BYTES = 32_000_000
-_MOST = 2
+BLOCK_BYTES = 8_000_000
+_MOST = 8
 """How many times larger a block may be, to hold whole chunks."""
 
 Place = tuple[slice, ...]
