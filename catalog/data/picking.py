@@ -71,16 +71,20 @@ def pick(grid: Grid, cut: Cut, fixed: Picks | None = None) -> Picked:
     picks: dict[str, _Indices] = {}
     for dimension, several in lines.items():
         picks[dimension] = _common(grid, several)
+    numbered = _fulfilling(grid, fixed or {}, picks)
+    picks |= numbered
     regions = [centres for centres in found if len(centres.dimensions) > 1]
     if regions:
         picks = _windows(grid, regions, picks)
+        numbered = {d: picks[d] for d in numbered}
     whole = [d for d, indices in picks.items() if _is_whole(indices, grid.dataset.sizes[d])]
     picks = {d: indices for d, indices in picks.items() if d not in whole}
     if cut.stride:
         picks = strided(grid, cut, picks, check_grid)
-    if fixed:
-        picks |= fixed
+    picks |= numbered
     made = completed(grid, picks)
+    if not all(indices.size for indices in made.indices.values()):
+        raise _none_at_once(grid)
     keeps = tuple(_keeps(grid, regions, made.indices)) if regions else ()
     return Picked(made.indices, keeps, made.replaced, tuple(made.dropped), tuple(made.notes))
 
@@ -132,6 +136,14 @@ def _common(grid: Grid, several: Sequence[Centres]) -> _Indices:
     if not indices.size:
         raise _none_at_once(grid)
     return indices if order is None else _sorted(indices, order)
+
+
+def _fulfilling(grid: Grid, fixed: Picks, picks: Picks) -> dict[str, _Indices]:
+    """The indices given by number that fulfil the conditions along the same dimension."""
+    found = {d: at[np.isin(at, picks[d])] if d in picks else at for d, at in fixed.items()}
+    if not all(at.size for at in found.values()):
+        raise _none_at_once(grid)
+    return found
 
 
 def _none_at_once(grid: Grid) -> Exception:

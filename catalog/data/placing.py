@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import xarray as xr
 
 from catalog.data import geometry, hyperslabs
@@ -13,9 +14,10 @@ from catalog.data.completing import families
 from catalog.data.cuts import Cut
 from catalog.data.grids import Grid
 from catalog.data.meshes import meshes
-from catalog.data.picking import Picked, check_whole, pick
+from catalog.data.picking import Picked, Picks, check_whole, outside, pick
 from catalog.data.points import at_points
 from catalog.data.snapping import snapped
+from catalog.data.striding import dimensions_of
 from catalog.data.transects import along
 from catalog.errors import BadRequest
 
@@ -73,7 +75,21 @@ def placed(grid: Grid, request: Cut, names: tuple[str, ...], *, masks: bool = Tr
         picked = pick(grid, snap.request, {**fixed, **found.picks})
     picked = _without(picked, (*snap.dropped, *found.dropped))
     picked = replace(picked, replaced={**picked.replaced, **found.replaced}) if found.replaced else picked
-    return Placed(picked, (*snap.cells, *found.cells), {**snap.added, **found.added}, shape)
+    cells = tuple(_within(grid, each, picked.indices) for each in found.cells)
+    return Placed(picked, (*snap.cells, *cells), {**snap.added, **found.added}, shape)
+
+
+def _within(grid: Grid, cells: Cells, indices: Picks) -> Cells:
+    """Cells by their places in the picked window; refused where a condition on the same dimension left one out."""
+    if indices.keys().isdisjoint(cells.places):
+        return cells
+    places = dict(cells.places)
+    for d in indices.keys() & places.keys():
+        if not np.isin(places[d], indices[d]).all():
+            raise outside(grid, "no position of the data fulfils every condition at once")
+        order = np.argsort(indices[d])
+        places[d] = order[np.searchsorted(indices[d], places[d], sorter=order)]
+    return replace(cells, places=places)
 
 
 def _without(picked: Picked, names: tuple[str, ...]) -> Picked:
@@ -85,9 +101,10 @@ def _by_number(grid: Grid, request: Cut, shape: geometry.Shape | None) -> dict[s
     places = (
         _axes_dimensions(grid, grid.axes.longitude, grid.axes.latitude) if shape or request.bbox else set()
     )
+    strides = {axis: set(dimensions_of(grid.dataset, grid.axes, axis)) for axis in request.stride}
     if shape is not None and shape.kind != "area":
-        for axis in request.stride:
-            if axis in places and (axis in {"longitude", "latitude"} or axis in grid.dataset.sizes):
+        for axis, along_it in strides.items():
+            if axis in places & {"longitude", "latitude"} or along_it & places:
                 raise BadRequest(
                     f"stride= along {axis[:60]} is not for points and lines", hint="write stride=time:2"
                 )
@@ -98,7 +115,7 @@ def _by_number(grid: Grid, request: Cut, shape: geometry.Shape | None) -> dict[s
         "time": _axes_dimensions(grid, grid.axes.time) if request.time else set[str](),
         "depth": _axes_dimensions(grid, grid.axes.vertical) if request.depth else set[str](),
         "coords" if shape else "bbox": places,
-        "stride": set(request.stride) & set(found),
+        "stride": {d for dimensions in strides.values() for d in dimensions},
     }
     for label, dimensions in said.items():
         for d in dimensions & set(found):

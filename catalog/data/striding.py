@@ -10,6 +10,7 @@ import xarray as xr
 from catalog.data import axes as ax
 from catalog.data.cuts import Cut
 from catalog.data.grids import Grid
+from catalog.data.numbering import numbered
 from catalog.data.origin import sample_dimensions
 from catalog.errors import BadRequest, NotSubsettable
 
@@ -31,12 +32,13 @@ def strided(
     Raises:
         BadRequest: A stride names no axis of the data, or of a variable asked for.
         NotSubsettable: It would break a mesh or a ragged array, or cut one grid of several.
+        TooLarge: More cells are left along a dimension than can be numbered.
     """
     dataset, axes = grid.dataset, grid.axes
     bare = set(_BARE) <= set(cut.stride)
     steps: dict[str, int] = {}
     for axis, step in cut.stride.items():
-        dimensions = _dimensions(dataset, axes, axis)
+        dimensions = dimensions_of(dataset, axes, axis)
         if not dimensions and not (bare and axis in _BARE):
             raise BadRequest(
                 f"stride names no axis of the data: {axis[:60]!r}",
@@ -50,8 +52,12 @@ def strided(
             if not bare or axis not in _BARE:
                 _check_there(dataset, cut, axis, dimensions)
         steps.update(dict.fromkeys(dimensions, step))
-    whole = {dimension: np.arange(dataset.sizes[dimension]) for dimension in steps if steps[dimension] > 1}
-    return {**picks, **{d: picks.get(d, indices)[:: steps[d]] for d, indices in whole.items()}}
+    fewer = {
+        d: picks[d][::step] if d in picks else numbered(d, 0, dataset.sizes[d], step)
+        for d, step in steps.items()
+        if step > 1
+    }
+    return {**picks, **fewer}
 
 
 def _check_there(dataset: xr.Dataset, cut: Cut, axis: str, dimensions: Collection[Any]) -> None:
@@ -91,8 +97,8 @@ def check_whole(dataset: xr.Dataset, axes: ax.Axes, dimension: str) -> None:
         )
 
 
-def _dimensions(dataset: xr.Dataset, axes: ax.Axes, axis: str) -> tuple[str, ...]:
-    """The dimension that a stride's axis name stands for."""
+def dimensions_of(dataset: xr.Dataset, axes: ax.Axes, axis: str) -> tuple[str, ...]:
+    """Return the dimension that a stride's axis name stands for; of a scalar, or a name of nothing, none."""
     name = {
         "longitude": axes.longitude,
         "latitude": axes.latitude,

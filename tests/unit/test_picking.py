@@ -239,7 +239,7 @@ def test_a_ragged_array_s_part_has_the_samples_of_its_instances(seed, counts, in
     try:
         part = applied(dataset, pick(Grid(dataset), request))
     except OutsideDomain:
-        assert not stations.any() or not ((dataset.time.values <= 5) | (not timed)).any()
+        assert not samples.any()  # an answer without any is none
         return
     assert part.temp.values.tolist() == np.flatnonzero(samples).tolist()
     again = (
