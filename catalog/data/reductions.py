@@ -22,7 +22,7 @@ from catalog.data.packing import unpack
 from catalog.data.periods import CYCLES, PERIODS, Groups, grouped
 from catalog.errors import BadRequest, NotSubsettable
 
-_WRITTEN = re.compile(r"\s*([a-z]+|p\d{1,2}(?:\.\d+)?)\s*\(([^()]*)\)\s*(?:,|;|$)")
+_WRITTEN = re.compile(r"\s*([a-z]+|p\d{1,3}(?:\.\d+)?)\s*\(([^()]*)\)\s*(?:,|;|$)")
 _MOST = 8
 _HINT = (
     "write reduce=mean(time), max(longitude,latitude), p90(time), mean(time:month), climatology(time:month) or "
@@ -193,7 +193,14 @@ def _variable(
         left[at] = groups.dimension
     else:
         values, left = values.squeeze(axis=at), left[:at] + left[at + 1 :]
-    return xr.Variable(left, values, _attributes(variable.attrs, reduction, function))
+    return xr.Variable(
+        left, values, _attributes(variable.attrs, reduction, function), _told(variable, reduction)
+    )
+
+
+def _told(variable: xr.Variable, reduction: Reduction) -> dict[str, tuple[str, ...]]:
+    """The encoding of a reduced variable: `reduced` has its reductions in order, for what must say them."""
+    return {"reduced": (*variable.encoding.get("reduced", ()), str(reduction))}
 
 
 def _slabs(variable: xr.Variable) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[np.float64]]]:
@@ -204,7 +211,7 @@ def _slabs(variable: xr.Variable) -> Iterator[tuple[tuple[slice, ...], npt.NDArr
 
 def _attributes(attributes: Mapping[Any, Any], reduction: Reduction, function: str) -> dict[str, Any]:
     found = {str(k): v for k, v in attributes.items() if not _LOST.fullmatch(str(k))}
-    if function in {"count", "std"}:
+    if function in {"count", "std", "anomaly"}:
         found.pop("standard_name", None)
     if function == "count":
         found["units"] = "1"
@@ -265,6 +272,7 @@ def _anomalies(dataset: xr.Dataset, numbers: list[str], groups: Groups, reductio
         for place, values in _slabs(variable):
             part = means[tuple(slice(None) if at == axis else where for at, where in enumerate(place))]
             less[place] = values - np.take(part, groups.labels[place[axis]], axis)
-        found[name] = xr.Variable(variable.dims, less, _attributes(variable.attrs, reduction, "anomaly"))
+        attributes = _attributes(variable.attrs, reduction, "anomaly")
+        found[name] = xr.Variable(variable.dims, less, attributes, _told(variable, reduction))
     found.encoding = dict(dataset.encoding)
     return found

@@ -227,16 +227,15 @@ class _Choice:
     def _shown(
         self, kind: Kind, numbers: Values, x: Scale, y: Scale | None, names: tuple[str, ...] = ()
     ) -> Shown:
-        return Shown(
-            kind, self._name, self._variable.attrs, numbers, x, y, tuple(self._alone() + self._told), names
-        )
+        told = (*self._variable.encoding.get("reduced", ()), *self._alone(), *self._told)
+        return Shown(kind, self._name, self._variable.attrs, numbers, x, y, told, names)
 
     def _alone(self) -> list[str]:
         """Where and when all of it is, of coordinates without dimension or of a single place."""
         found = []
         axes = self._axes
         if axes.time and not self._dataset[axes.time].ndim:
-            found += told_alone(self._dataset, axes.time)
+            found += told_alone(self._dataset, axes.time, range_="reduced" in self._variable.encoding)
         for name, letters in ((axes.latitude, "NS"), (axes.longitude, "EW")):
             if name and self._dataset[name].size == 1:
                 found.append(degrees(float(ax.values(self._dataset[name].variable).ravel()[0]), letters))
@@ -282,12 +281,15 @@ class _Choice:
         return np.concatenate([[0], np.cumsum(2 * _RADIUS * np.arcsin(np.sqrt(np.clip(half, 0, 1))))])
 
 
-def told_alone(dataset: xr.Dataset, name: str) -> list[str]:
-    """Return the instant of a time without dimension, none where it cannot be read."""
+def told_alone(dataset: xr.Dataset, name: str, *, range_: bool = False) -> list[str]:
+    """Return the instant of a time without dimension, or the first and last of its bounds; none that cannot be read."""
+    bounds = str(dataset[name].attrs.get("bounds", ""))
+    ends = bounds if range_ and bounds in dataset.variables else name
     try:
-        return [ax.clock(dataset, name).instants(np.atleast_1d(ax.values(dataset[name].variable)))[0]]
+        instants = ax.clock(dataset, name).instants(np.atleast_1d(ax.values(dataset[ends].variable)))
     except CatalogError:
         return []
+    return [" – ".join(dict.fromkeys(instants))]
 
 
 def degrees(value: float, letters: str) -> str:

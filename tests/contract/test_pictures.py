@@ -10,7 +10,7 @@ from PIL import Image
 from rasterio.io import MemoryFile
 
 from catalog import formats
-from catalog.data import blocks, subset
+from catalog.data import blocks, reductions, subset
 from catalog.data.packing import unpack
 from catalog.errors import NotSubsettable, TooLarge
 from catalog.formats._shown import degrees
@@ -172,6 +172,15 @@ def test_a_picture_says_what_it_leaves_out():
     assert "one cell in every 1 × 3" in wide.told[-1]
     both = grid(times=1).assign(other=("time", [1.0]))
     assert what(both).told[-1].startswith("sst: 1/2")
+
+
+def test_a_picture_says_how_its_numbers_were_reduced():
+    def told(text):
+        return what(reductions.reduced(grid(times=3), reductions.parse(text))).told
+
+    assert told("p90(time)") == ("p90(time)", "2019-02-23T00:00:00Z – 2019-02-25T00:00:00Z")
+    assert told("anomaly(time:month)")[0] == "anomaly(time:month)"
+    assert told("max(time:day),mean(longitude)")[:2] == ("max(time:day)", "mean(longitude)")
 
 
 @pytest.mark.parametrize("block", [1 << 25, 90])
