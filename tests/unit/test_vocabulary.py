@@ -111,3 +111,9 @@ def test_only_short_names_are_remembered() -> None:
     assert vocabulary._remembered.cache_info().currsize == 0
     assert named(variable("sst")) == named(variable("sst"))
     assert vocabulary._remembered.cache_info().currsize == 1
+
+
+def test_a_component_along_the_grid_is_not_called_eastward() -> None:
+    assert named(variable("u", "u-momentum component")) == ["sea_water_x_velocity"]
+    along = variable("v_sur", "surface v-momentum component", "sea_water_surface_y_velocity")
+    assert named(along) == ["sea_water_y_velocity"]
