@@ -25,6 +25,11 @@ from catalog.record import BBox
 MAX_CELLS = 20_000_000
 """Cells of the window of an area: more would take seconds to tell inside from outside."""
 
+MAX_EDGES = 500_000_000
+"""Edges of an area that are looked at, over all cells of its window: about ten seconds."""
+
+_SAMPLE = 10_000
+_MOST_NEAR = 10_000_000  # cells times vertices, before the nearest cell is not looked for
 _Floats = npt.NDArray[np.float64]
 
 
@@ -49,7 +54,8 @@ def in_area(  # noqa: PLR0913 - a place, and what is asked there
     """Return what an area and the rest of a request pick; without `masks` only the box of the area, in no time.
 
     Raises:
-        OutsideDomain: No centre lies in the area. TooLarge: Its window has more than 20 million cells.
+        OutsideDomain: No centre lies in the area. TooLarge: Its window has more than 20 million cells, or its edges
+        run across them too often.
         BadRequest, NotSubsettable: As `catalog.data.picking.pick`.
     """
     picked = pick(grid, request.model_copy(update={"bbox": BBox.of(*shape.bounds)}), fixed)
@@ -59,6 +65,7 @@ def in_area(  # noqa: PLR0913 - a place, and what is asked there
     single: dict[str, Indices] = {}
     windows = list(_windows(grid, picked, names))
     for window in windows:
+        _check_edges(shape, window)
         inside = _inside(shape, window)
         if len(window.dimensions) == 1:
             (d,) = window.dimensions
@@ -137,16 +144,28 @@ def _check_size(cells: int) -> None:
         )
 
 
+def _check_edges(shape: Shape, window: _Window) -> None:
+    """Refuse an area whose edges pass the latitudes of its window's cells too often: a comb of ten thousand teeth."""
+    latitudes = window.latitudes.ravel()
+    some = latitudes[:: max(1, latitudes.size // _SAMPLE)]
+    if some.size and float(shape.edges_at(some).mean()) * latitudes.size > MAX_EDGES:
+        raise TooLarge(
+            f"the area's edges cross its window of {latitudes.size} cells too often",
+            hint="ask for a smaller area, or one of fewer vertices",
+            details={"limit": MAX_EDGES, "setting": None, "try": {}},
+        )
+
+
 def _inside(shape: Shape, window: _Window) -> npt.NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         return shape.covers(window.longitudes, window.latitudes)
 
 
 def _near(shape: Shape, window: _Window) -> str:
-    """What centre of the window is nearest to the area."""
+    """What centre of the window is nearest to the area; nothing where that would take long to find."""
     x, y = window.longitudes.ravel(), window.latitudes.ravel()
     known = np.isfinite(x) & np.isfinite(y)
-    if not known.any():
+    if not known.any() or x.size * shape.longitudes.size > _MOST_NEAR:
         return ""
     west, _, east, _ = shape.bounds
     middle = (west + east) / 2

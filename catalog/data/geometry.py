@@ -65,6 +65,16 @@ class Shape:
         x, y = self.longitudes, self.latitudes
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
+    def edges_at(self, latitudes: Floats) -> npt.NDArray[np.intp]:
+        """Return how many edges of the area reach each latitude: what telling inside from outside costs there."""
+        rings = shapely.get_rings(shapely.get_parts(self.geometry))
+        vertices, ring = shapely.get_coordinates(rings, return_index=True)
+        pairs = np.sort(np.stack((vertices[:-1, 1], vertices[1:, 1])), axis=0)[:, ring[1:] == ring[:-1]]
+        low, high = np.sort(pairs, axis=1)
+        begun = np.searchsorted(low, latitudes, "right")
+        found: npt.NDArray[np.intp] = begun - np.searchsorted(high, latitudes, "left")
+        return found
+
     def covers(self, longitudes: Floats, latitudes: Floats) -> npt.NDArray[np.bool_]:
         """Tell which positions lie in the area or on its edge, whatever turn their longitudes are written in."""
         west, south, east, north = self.bounds

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from catalog.data.numbering import numbered
 from catalog.errors import BadRequest
 
 _MOST = 100
@@ -64,6 +65,7 @@ def picks(text: str, sizes: Mapping[str, int]) -> dict[str, npt.NDArray[np.intp]
 
     Raises:
         BadRequest: As `parse`; or there is no such dimension, or an index is beyond its size.
+        TooLarge: They are more than can be held (`catalog.data.numbering`).
     """
     found: dict[str, npt.NDArray[np.intp]] = {}
     for slab in parse(text):
@@ -77,5 +79,5 @@ def picks(text: str, sizes: Mapping[str, int]) -> dict[str, npt.NDArray[np.intp]
                 f"indices= asks for {slab.name[:60]}[{slab.stop}], and its size is {sizes[slab.name]}",
                 hint=f"indices run from 0 to {sizes[slab.name] - 1}",
             )
-        found[slab.name] = np.arange(slab.start, slab.stop + 1, slab.stride)
+        found[slab.name] = numbered(slab.name, slab.start, slab.stop + 1, slab.stride)
     return found

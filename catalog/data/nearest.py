@@ -238,9 +238,8 @@ def _on_lines(grid: Grid, pair: Pair, longitudes: _Floats, latitudes: _Floats) -
     for known in (x, y):
         if not np.isfinite(known.values).any():
             raise NotSubsettable("the data's positions have no value", hint="ask without a place")
-    turned = np.abs((x.values - longitudes[:, None] + CIRCLE / 2) % CIRCLE - CIRCLE / 2)
-    column = np.nanargmin(turned, axis=1)
-    row = np.nanargmin(np.abs(y.values - latitudes[:, None]), axis=1)
+    column = _closest(x.values, longitudes, turn=CIRCLE)
+    row = _closest(y.values, latitudes)
     rows = np.unique(y.values[np.isfinite(y.values)])
     middle = float(np.nanmin(x.values) + np.nanmax(x.values)) / 2
     alone = _width(rows) or _width(np.unique(x.values[np.isfinite(x.values)]))
@@ -256,6 +255,21 @@ def _on_lines(grid: Grid, pair: Pair, longitudes: _Floats, latitudes: _Floats) -
         distance(longitudes, latitudes, columns, found),
         np.asarray(inside),
     )
+
+
+def _closest(values: _Floats, asked: _Floats, turn: float = 0.0) -> _Indices:
+    """The index of the value nearest to each number asked for, by bisection; the first of several; around a turn."""
+    places = np.flatnonzero(np.isfinite(values))
+    known, first = np.unique(values[places] % turn if turn else values[places], return_index=True)
+    places = places[first]
+    after = np.searchsorted(known, asked % turn if turn else asked)
+    around = np.stack((after - 1, after))
+    around = around % known.size if turn else np.clip(around, 0, known.size - 1)
+    found = places[around]
+    far = np.abs((values[found] - asked + turn / 2) % turn - turn / 2 if turn else values[found] - asked)
+    second = (far[1] < far[0]) | ((far[1] == far[0]) & (found[1] < found[0]))
+    nearer: _Indices = np.where(second, found[1], found[0])
+    return nearer
 
 
 def _width(known: _Floats) -> float:
