@@ -1,4 +1,4 @@
-"""The command line: demo, harvest, serve, search, show, subset, sources, runs.
+"""The command line: demo, harvest, serve, search, show, subset, optimize, sources, runs.
 
 Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of which a source did not end complete.
 """
@@ -285,6 +285,24 @@ def _write_whole(output: Path, pieces: Iterable[bytes]) -> None:
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@app.command()
+def optimize(
+    record_id: Annotated[str, typer.Argument(metavar="[ID]", help="The dataset.")] = "",
+    auto: Annotated[bool, typer.Option("--auto", help="Those for which a month's requests pay it.")] = False,  # noqa: FBT002
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the gain, make nothing.")] = False,  # noqa: FBT002
+    drop: Annotated[bool, typer.Option("--drop", help="Remove the twin.")] = False,  # noqa: FBT002
+    home: HomeOption = None,
+) -> None:
+    """Keep a twin of a dataset in chunks that serve series; of one that is there, check it."""
+    from catalog import optimizing
+
+    if bool(record_id) == auto or (drop and (auto or dry_run)):
+        raise BadRequest("say a dataset or --auto", hint="bienmo optimize ID [--dry-run | --drop]")
+    with _opened(home) as catalog, Progress(console=_err, transient=True) as bar:
+        for line in optimizing.run(catalog, record_id, bar, dry_run=dry_run, drop=drop):
+            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("sources")

@@ -15,9 +15,10 @@ from catalog.data.shelf import Shelf
 from catalog.data.spools import Spools
 from catalog.data.strikes import STRIKE_SECONDS
 from catalog.data.subset import Cut, Limits
+from catalog.data.tallies import Tallies
 from catalog.data.turns import Turns
 from catalog.data.workers import Workers
-from catalog.errors import NotFound, NotSubsettable, TooBusy
+from catalog.errors import NotFound, NotSubsettable, TooBusy, TooLarge
 from catalog.estimating import Estimate
 from catalog.record import Distribution, Model, Record
 from catalog.search import Page, Query
@@ -64,6 +65,7 @@ class Catalog:
     def __init__(self, store: Store, settings: Settings, sources: Sequence[Source] = ()) -> None:
         self.store = store
         self.settings = settings
+        self.tallies = Tallies(settings.home / "tallies")
         self._sources = tuple(sources)
         self._spools = Spools(settings.spool_bytes)
         self._turns = Turns(settings.client_active, settings.client_waiting, settings.queue)
@@ -94,13 +96,7 @@ class Catalog:
     def shelf(self) -> Shelf:
         """The local files that are at hand."""
         known = self.settings
-        return Shelf(
-            known.home / "chunks",
-            self.workers,
-            known.chunk_cache_bytes,
-            twins=known.home / "twins",
-            twin_bytes=known.twin_bytes,
-        )
+        return Shelf(known.home, self.workers, known.chunk_cache_bytes, known.twin_bytes)
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
@@ -115,11 +111,13 @@ class Catalog:
         for pool in ("workers", "remote"):
             if pool in vars(self):
                 getattr(self, pool).close()
+        self.tallies.flush()
         self.store.close()
 
     def warm(self) -> None:
-        """Begin the reading processes, so that no request waits for their start."""
+        """Begin the reading processes, so that no request waits for their start; remove twins of no use."""
         self.workers.run(len, ())
+        self.shelf.twins.sweep()
 
     def search(self, query: Query) -> Page:
         """Return the page of public records that answers a query."""
@@ -191,6 +189,7 @@ class Catalog:
         with self.turn(client) as give_back:
             grid = self._grid(distribution)
             if grid is None or not _is_light(suffix, cut):
+                self.tallies.note(record_id, grid, cut, self._limits)
                 answer = self._by_worker(record, distribution, cut, suffix)
                 give_back()
                 return answer
@@ -286,7 +285,12 @@ class Catalog:
     ) -> Answer:
         """Cut in this thread; what is large is sent while it is made, a few at once."""
         chosen = formats.named(suffix)
-        part = credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
+        try:
+            part = credited(subset.cut(grid, cut, record.id, self._limits), credits_of(record))
+        except TooLarge:
+            self.tallies.note(record.id, grid, cut, self._limits)
+            raise
+        self.tallies.add(record.id, part.encoding["cost"])
         is_large = sum(int(variable.nbytes) for variable in part.variables.values()) > LARGE_BYTES
         if is_large and not self._makers.acquire(timeout=self.settings.read_seconds):
             raise TooBusy(

@@ -29,19 +29,17 @@ class Shelf:
     """Grids of local files, the least used given up first; usable from any thread.
 
     Args:
-        folder: Where the indexes are kept; made at the first of them.
-        workers: Who makes them.
+        home: The data home, where the indexes are kept in a folder that is made at the first of them, and the twins,
+            which its grids read from where that is cheaper.
+        workers: Who makes the indexes.
         decoded_bytes: Bytes of decoded chunks that are kept for repeats.
-        twins: Where the twins are, which its grids read from where that is cheaper.
-        twin_bytes: Bytes that they may have.
+        twin_bytes: Bytes of disk that twins may have.
     """
 
-    def __init__(
-        self, folder: Path, workers: Workers, decoded_bytes: int, *, twins: Path, twin_bytes: int = 0
-    ) -> None:
-        self._folder, self._workers = folder, workers
+    def __init__(self, home: Path, workers: Workers, decoded_bytes: int, twin_bytes: int = 0) -> None:
+        self._folder, self._workers = home / "chunks", workers
         self._decoded = chunks.Decoded(decoded_bytes)
-        self.twins = Twins(twins, twin_bytes, self._decoded)
+        self.twins = Twins(home / "twins", twin_bytes, self._decoded)
         self._lock = threading.Lock()
         self._grids: OrderedDict[Key, Future[Grid | None]] = OrderedDict()
 

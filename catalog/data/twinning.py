@@ -99,7 +99,7 @@ def make(  # noqa: PLR0913 - what a twin is made of
         if known[0] != key:
             raise changed()
         _check_disk(twins.folder, raw_bytes(grid, shapes))
-        twins.drop(key)
+        twins.drop(key[0])
         with _partial(twins.folder) as folder:
             work = _Work(grid, folder / STORE, twins.budget_bytes, _told(tell, 2 * raw_bytes(grid, shapes)))
             variables = {name: work.written(name, shape) for name, shape in shapes.items()}
@@ -131,7 +131,7 @@ def check(twins: Twins, grid: Grid, key: Key, *, tell: Tell = lambda _done, _who
             for name, shape in shapes.items():
                 work.checked(name, shape)
         except DataUnreadable:
-            twins.drop(key)
+            twins.drop(key[0])
             return False
         return True
 

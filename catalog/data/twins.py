@@ -147,9 +147,9 @@ class Twins:
             with contextlib.suppress(LeaseHeld, OSError), self.alone():
                 pass
 
-    def drop(self, key: Key) -> bool:
-        """Remove the twin of a source, in whatever state it was; tell whether there was one. Call it in `alone`."""
-        found = [path for path, held in self.all() if held.source[0] == key[0]]
+    def drop(self, of: str) -> bool:
+        """Remove the twin of the source at an address; tell whether there was one. Call it in `alone`."""
+        found = [path for path, held in self.all() if held.source[0] == of]
         for path in found:
             _remove(path)
         return bool(found)
@@ -196,7 +196,7 @@ class Twins:
     def _sweep(self) -> None:
         for path in self._folders():
             found = None if path.name[0] == "." else _read(path)
-            if found is None or not are_unchanged(found[1].marks) or self.path(found[1].source) != path:
+            if found is None or _is_stale(found[1].marks) or self.path(found[1].source) != path:
                 _remove(path)
 
     def _opened(self, key: Key, grid: Grid) -> Mapping[str, xr.Variable]:
@@ -253,6 +253,11 @@ def marks(distribution: Distribution) -> tuple[Mark, ...]:
 def are_unchanged(known: tuple[Mark, ...]) -> bool:
     """Tell whether files and folders are as they were."""
     return _are_unchanged(tuple((place(text), size, mtime) for text, size, mtime in known))
+
+
+def _is_stale(known: tuple[Mark, ...]) -> bool:
+    """Tell whether a source is there and changed; one that is away may come back (a disk that is not mounted)."""
+    return place(known[0][0]).exists() and not are_unchanged(known)
 
 
 def _are_unchanged(known: tuple[tuple[Path, int, int], ...]) -> bool:
