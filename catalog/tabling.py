@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from catalog.data import columns, constraints, opening, parts, sheets, tabular
+from catalog.data import afar, columns, constraints, opening, parts, sheets, tabular
 from catalog.data.constraints import TableQuery
 from catalog.data.places import place, shown
 from catalog.data.sampled import Sampled
@@ -57,6 +57,9 @@ def opened(
                 hint="harvest its source again",
             )
         with sheets.opened_sheet(path, known) as sheet:
+            yield sheet
+    elif distribution.protocol == "tabledap":
+        with afar.table(distribution, reach) as sheet:
             yield sheet
     else:
         with opening.opened(distribution, reach) as dataset:

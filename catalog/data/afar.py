@@ -18,9 +18,10 @@ import xarray as xr
 import zarr
 from xarray.core import indexing
 
-from catalog.data import chunks, classic, dap
+from catalog.data import chunks, classic, dap, tabledap
 from catalog.data.contained import check_hdf5
 from catalog.data.contents import Variable
+from catalog.data.cuts import Cut
 from catalog.data.keyed import Keyed
 from catalog.data.layouts import Plain, Stored
 from catalog.data.places import opened_as
@@ -67,13 +68,16 @@ def file_form(distribution: Distribution) -> str | None:
 
 
 @contextlib.contextmanager
-def opened(distribution: Distribution, reach: Reach, index: Path | None = None) -> Iterator[xr.Dataset]:
+def opened(
+    distribution: Distribution, reach: Reach, index: Path | None = None, cut: Cut | None = None
+) -> Iterator[xr.Dataset]:
     """Open data on another server as an undecoded, lazy dataset.
 
     Args:
         distribution: Where they are.
         reach: How they are reached.
-        index: The index that `indexed` made of the file, where there is one.
+        index: The index that `catalog.data.farther.indexed` made of the file, where there is one.
+        cut: What is going to be asked for: of a table no other rows need be there.
 
     Raises:
         NotSubsettable: They cannot be cut there; the message says why. DataUnreadable: The server's answer cannot be
@@ -84,6 +88,10 @@ def opened(distribution: Distribution, reach: Reach, index: Path | None = None) 
         if distribution.protocol in {"opendap", "griddap"}:
             with dap.opened(link, distribution.address) as dataset:
                 yield dataset
+        elif distribution.protocol == "tabledap":
+            table = tabledap.Tabledap(link, distribution.address, reach.max_bytes)
+            with tabledap.opened(table, cut) as dataset:
+                yield dataset
         elif (form := file_form(distribution)) == "zarr":
             with _zarr(Keyed(link, distribution.address)) as dataset:
                 yield dataset
@@ -92,6 +100,13 @@ def opened(distribution: Distribution, reach: Reach, index: Path | None = None) 
                 yield dataset
         else:
             raise NotSubsettable("the address is no data service that can be cut")
+
+
+@contextlib.contextmanager
+def table(distribution: Distribution, reach: Reach) -> Iterator[tabledap.Tabledap]:
+    """Open a table of an ERDDAP server as a sheet. Raises as `opened`."""
+    with linked(reach) as link:
+        yield tabledap.Tabledap(link, distribution.address, reach.max_bytes)
 
 
 def state(distribution: Distribution, reach: Reach) -> str:
@@ -157,8 +172,10 @@ def hierarchical(file: Ranged) -> Iterator[tuple[xr.Dataset, h5py.File]]:
 @contextlib.contextmanager
 def _classic(file: Ranged) -> Iterator[xr.Dataset]:
     """A NetCDF-3 file: its header as the netCDF library reads it from a copy of it alone, its cells by ranges."""
-    laid = classic.lay_out_of(file, file.size)
+    file.seek(0)
     classic.check_long_enough(file, file.size)
+    file.seek(0)
+    laid = classic.lay_out_of(file, file.size)
     file.seek(0)
     with tempfile.NamedTemporaryFile() as head:
         head.write(file.read(min((one.begin for one in laid.values()), default=file.size)))

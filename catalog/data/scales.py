@@ -23,6 +23,7 @@ _HIDDEN = frozenset({
     "CLASS", "DIMENSION_LIST", "NAME", "REFERENCE_LIST", "_Format", "_IsNetcdf4", "_NCProperties", "_NCCOPY",
     "_NCCoordinates", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_SuperblockVersion", "_nc3_strict", "_Codecs",
 })  # fmt: skip
+_STRING = np.dtype("O", metadata={"element_type": str})  # as xarray marks it
 _RENAMED = "_nc4_non_coord_"
 _ONLY_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
 
@@ -132,7 +133,7 @@ class Cells(BackendArray):
 
 def _ordered(file: h5py.File) -> list[str]:
     """The names in the root group, in the order they were made in where the file knows it."""
-    root = file.id
+    root = file["/"].id
     tracked = root.get_create_plist().get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED
     names: list[bytes] = []
     index = h5py.h5.INDEX_CRT_ORDER if tracked else h5py.h5.INDEX_NAME
@@ -153,7 +154,7 @@ def _dtype(item: h5py.Dataset) -> np.dtype[Any] | None:
     kind = item.id.get_type()
     if isinstance(kind, h5t.TypeStringID):
         one = not kind.is_variable_str() and kind.get_size() == 1
-        return np.dtype("S1") if one else np.dtype(object)
+        return np.dtype("S1") if one else _STRING
     if isinstance(kind, h5t.TypeEnumID):
         kind = kind.get_super()
     return np.dtype(kind.dtype) if isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID) else None

@@ -1,7 +1,7 @@
 """Files of rows: which files are some, their sheets, and what is said of them (the header of `catalog.data`)."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import xarray as xr
 from catalog.data import axes as ax
 from catalog.data import columns, delimited, parquets
 from catalog.data.axes import Axes
+from catalog.data.conditions import Condition
 from catalog.data.coverage import box
 from catalog.data.delimited import Delimited
 from catalog.data.parquets import Parquets
@@ -143,14 +144,14 @@ def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def axes_of(sheet: Sheet) -> Axes:
     """Return which columns are longitude, latitude, depth and time, by their units and names."""
-    return ax.find(_as_dataset(sheet, ()))
+    return ax.find(_as_dataset(sheet.schema, ()))
 
 
-def _as_dataset(sheet: Sheet, batches: Iterator[Any] | tuple[Any, ...]) -> xr.Dataset:
+def _as_dataset(schema: Any, batches: Iterator[Any] | tuple[Any, ...]) -> xr.Dataset:
     """Rows as a dataset of one dimension, undecoded: numbers, texts, and times as seconds since 1970."""
-    table = pa.Table.from_batches(list(batches), sheet.schema)
+    table = pa.Table.from_batches(list(batches), schema)
     variables = {}
-    for described_ in sheet.schema:
+    for described_ in schema:
         column = table[described_.name].combine_chunks()
         attributes = columns.attributes_of(described_)
         if pa.types.is_timestamp(described_.type):
@@ -164,7 +165,7 @@ def _as_dataset(sheet: Sheet, batches: Iterator[Any] | tuple[Any, ...]) -> xr.Da
         else:
             values = _numbers(column)
         variables[described_.name] = xr.Variable(("row",), values, attributes)
-    return xr.Dataset(variables, attrs={"featureType": "point", **columns.attributes_of(sheet.schema)})
+    return xr.Dataset(variables, attrs={"featureType": "point", **columns.attributes_of(schema)})
 
 
 @contextlib.contextmanager
@@ -175,16 +176,34 @@ def opened_dataset(path: Path) -> Iterator[xr.Dataset]:
         NotSubsettable: It is too large for that; DataUnreadable as `opened_sheet`.
     """
     with opened_sheet(path) as sheet:
-        found, size = [], 0
-        for batch in sheet.batches(sheet.schema.names, ()):
-            found.append(batch)
-            size += batch.nbytes
-            if size > MAX_DATASET_BYTES:
-                raise NotSubsettable(
-                    f"{path.name} has more than {MAX_DATASET_BYTES} bytes of rows, and is asked as a table only",
-                    hint="ask its table, with constraints: table.csv?time,temperature&time>=2020-01-01",
-                )
-        yield _as_dataset(sheet, tuple(found))
+        yield in_memory(sheet, sheet.schema.names, (), path.name)
+
+
+def in_memory(
+    sheet: Sheet, names: Sequence[str], where: Sequence[Condition], called: str = "the remote table"
+) -> xr.Dataset:
+    """Return rows of a sheet as an undecoded dataset of one dimension, `row`.
+
+    Args:
+        sheet: The data.
+        names: The columns.
+        where: What rows fulfil; others may be there.
+        called: What to call the data in the error.
+
+    Raises:
+        NotSubsettable: They are too large for that. Others as `Sheet.batches`.
+    """
+    found, size = [], 0
+    for batch in sheet.batches(names, where):
+        found.append(batch)
+        size += batch.nbytes
+        if size > MAX_DATASET_BYTES:
+            raise NotSubsettable(
+                f"{called} has more than {MAX_DATASET_BYTES} bytes of rows, and is asked as a table only",
+                hint="ask its table, with constraints: table.csv?time,temperature&time>=2020-01-01",
+            )
+    schema = pa.schema([sheet.schema.field(name) for name in names], sheet.schema.metadata)
+    return _as_dataset(schema, tuple(found))
 
 
 def _coverage(sheet: Sheet, axes: Axes, found: Mapping[str, _Range], rows: int) -> dict[str, Any]:
@@ -201,7 +220,7 @@ def _coverage(sheet: Sheet, axes: Axes, found: Mapping[str, _Range], rows: int) 
         around = box(found[axes.longitude].values, found[axes.latitude].values)
         said["boxes"] = [[around.west, around.south, around.east, around.north]] if around else []
     if axes.vertical and found[axes.vertical].values.size:
-        factor = ax.depth_factor(_as_dataset(sheet, ()), axes.vertical)
+        factor = ax.depth_factor(_as_dataset(sheet.schema, ()), axes.vertical)
         if factor is None:
             text = f"the column {axes.vertical} is of depths or heights, but says no units of length"
             said["problems"].append({"code": "vertical-no-length", "text": text})
