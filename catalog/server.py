@@ -4,12 +4,15 @@
 both parsers that uvicorn can use refuse them; here they are encoded before the parser sees them, as browsers do.
 """
 
+import contextlib
+import ctypes
 import re
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _REQUEST_LINE = re.compile(rb"[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n")
+_M_ARENA_MAX, _ARENAS = -8, 2
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 
@@ -30,8 +33,15 @@ def encoded(data: bytes) -> bytes:
     return _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line[0]) + data[line.end() :]
 
 
+def frugal() -> None:
+    """Have the C library keep few arenas (mallopt(3), M_ARENA_MAX): each thread's own would keep what it once used."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, _ARENAS)
+
+
 def run(application: str, *, host: str, port: int, workers: int) -> None:
     """Serve an application factory, named as `module:function`, until the process is told to end."""
+    frugal()
     uvicorn.run(
         application,
         factory=True,

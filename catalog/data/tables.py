@@ -24,7 +24,7 @@ from catalog.data.ragged import Parent, parents
 from catalog.errors import DataUnreadable, NotSubsettable
 
 _BLOCK_ROWS = 1 << 18
-_LOADED_BYTES = 32_000_000
+_LOADED_BYTES = 8_000_000
 _TEXT_BYTES = 64
 _MOST_SPREAD = 4
 _IDS = frozenset({"timeseries_id", "profile_id", "trajectory_id"})
@@ -124,7 +124,7 @@ class Table:
     def parts(self, rows: int) -> Iterator[Part]:
         """Yield the rows in rectangles of at most `rows`.
 
-        Larger ones are read at a time, of 32 MB, or of twice that where they then are whole chunks.
+        Larger ones are read at a time, of 8 MB, or of several times that where they then are whole chunks.
         """
         width = sum(
             _TEXT_BYTES if v.dtype.kind in "OSUT" else v.dtype.itemsize for v in self.variables.values()
@@ -294,6 +294,7 @@ def _coordinate_names(
     """The axes, then other coordinates along the rows and ids of instances; no bounds, mappings or topologies."""
     said = " ".join(str(v.attrs.get("coordinates", "")) for v in variables.values()).split()
     first = _axis_names(axes)
+    said += _own_positions(dataset, axes, dimensions)
     others = [
         str(name)
         for name, variable in dataset.variables.items()
@@ -306,6 +307,13 @@ def _coordinate_names(
         for n in (*first, *others)
         if n not in variables and set(dataset.variables[n].dims) <= set(dimensions)
     ]
+
+
+def _own_positions(dataset: xr.Dataset, axes: Axes, dimensions: Collection[str]) -> tuple[str, ...]:
+    """The longitude and latitude of rows that the axes do not place: nodes of a mesh, sides of staggered cells."""
+    there = set(dimensions)
+    pairs = (pair for pair in axes.positions if all(set(dataset.variables[n].dims) <= there for n in pair))
+    return next(pairs, ())
 
 
 def _coordinate(dataset: xr.Dataset, axes: Axes, name: str) -> Coordinate:
