@@ -16,6 +16,7 @@ from oracle import (
     dimensions,
     expected,
     nearest_line,
+    shares,
     stays,
     taken,
     trimmed,
@@ -85,10 +86,10 @@ def _check_linear(ocean, asked, part, found, name):
     plain = Part({d: at for d, at in part.indices.items() if d not in {"lat", "lon"}})
     numbers = taken(source.dims, decoded(source), plain.indices)
     if part.between:
-        pair, shares = part.between
+        pair, counts = part.between
         axis = source.dims.index("time")
         steps = [
-            numbers.take([at], axis=axis) * share for at, share in zip(pair, shares, strict=True) if share
+            numbers.take([at], axis=axis) * share for at, share in zip(pair, counts, strict=True) if share
         ]
         numbers = sum(steps)
     numbers = np.moveaxis(numbers, [source.dims.index("lat"), source.dims.index("lon")], [0, 1])

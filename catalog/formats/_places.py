@@ -21,11 +21,12 @@ def positions(dataset: xr.Dataset, table: Table, format_name: str) -> tuple[Coor
     """
     axes = origin(dataset).axes
     columns = {coordinate.name: coordinate for coordinate in table.coordinates}
-    if axes.longitude not in columns or axes.latitude not in columns:
-        raise NotSubsettable(
-            f"{format_name} does not hold data without positions", hint="ask for CSV, Parquet or NetCDF"
-        )
-    return columns[axes.longitude], columns[axes.latitude]
+    for longitude, latitude in ((axes.longitude, axes.latitude), *axes.positions):
+        if longitude in columns and latitude in columns:  # nodes of a mesh have a pair of their own
+            return columns[longitude], columns[latitude]
+    raise NotSubsettable(
+        f"{format_name} does not hold data without positions", hint="ask for CSV, Parquet or NetCDF"
+    )
 
 
 def longitudes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -64,6 +64,7 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
     table = lay_out(dataset)
     axes = origin(dataset).axes
     place = positions(dataset, table, "ODV")
+    axes = replace(axes, longitude=place[0].name, latitude=place[1].name)
     along = _along(table, axes, place)
     if along:  # the samples of a station follow one another
         rest = {d: n for d, n in table.sizes.items() if d != along}

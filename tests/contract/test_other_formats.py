@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import formats
+from catalog.data import subset
 from catalog.errors import NotSubsettable, TooLarge
 from catalog.formats import matlab
 from catalog.formats._places import longitudes, unrolled
 
+LIMITS = subset.Limits(result_bytes=10_000_000, decoded_bytes=10_000_000)
 ABOUT = {
     "title": "Trạm Hòn Dấu",
     "license": "CC-BY-4.0",
@@ -260,6 +262,31 @@ def test_matlab_refuses_what_its_file_cannot_hold():
     with pytest.raises(TooLarge, match="3200000") as caught:
         next(formats.named("mat").write(huge))
     assert "NetCDF" in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "geoparquet", "odv.txt"])
+def test_what_lies_on_the_nodes_of_a_mesh_has_their_positions(suffix):
+    topology = {"node_coordinates": "nx ny", "face_coordinates": "fx fy", "face_node_connectivity": "links"}
+    mesh = xr.Dataset(
+        {
+            "mesh": ((), 0, {"cf_role": "mesh_topology", "topology_dimension": 2, **topology}),
+            "links": (("face", "three"), [[0, 1, 2]], {"cf_role": "face_node_connectivity"}),
+            "zeta": ("node", [5.0, 6.0, 7.0], {"mesh": "mesh", "location": "node"}),
+            "flow": ("face", [1.0], {"mesh": "mesh", "location": "face"}),
+        },
+        {
+            name: (along, values, {"units": units})
+            for name, along, values, units in (
+                ("nx", "node", [106.0, 107.0, 106.5], "degrees_east"),
+                ("ny", "node", [20.0, 20.0, 21.0], "degrees_north"),
+                ("fx", "face", [106.5], "degrees_east"),
+                ("fy", "face", [20.3], "degrees_north"),
+            )
+        },
+    )
+    for variable, said in (("zeta", b"106.5"), ("flow", b"20.3")):
+        content = written(suffix, subset.cut(mesh, subset.parse({"variables": variable}), "mesh", LIMITS))
+        assert suffix == "geoparquet" or said in content
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "geoparquet", "odv.txt"])
