@@ -6,6 +6,7 @@ state of one file: it is never used for another, and a damaged one is refused.
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -24,8 +25,8 @@ from catalog.errors import DataUnreadable
 __all__ = ["Decoded", "Index", "Variable", "index", "load", "opened"]
 
 
-def index(path: str) -> bytes:
-    """Return the index of a NetCDF, HDF5 or Zarr file, for `load`. Call it in a worker.
+def index(path: str) -> Iterator[bytes]:
+    """Yield the bytes of the index of a NetCDF, HDF5 or Zarr file, for `load`. Call it in a worker (`Workers.spool`).
 
     Args:
         path: As `catalog.data.places.address` writes it.
@@ -37,13 +38,13 @@ def index(path: str) -> bytes:
     from catalog.data.listing import listed  # noqa: PLC0415 - the server's threads know no libhdf5
 
     try:
-        return ledgers.written(listed(path))
+        yield ledgers.written(listed(path))
     except TypeError as error:
         raise DataUnreadable(f"the file cannot be indexed: {error}"[:300]) from error
 
 
 def load(data: bytes) -> Index:
-    """Return the index that `index` gave as bytes.
+    """Return the index whose bytes `index` gave, all together.
 
     Raises:
         DataUnreadable: The bytes are damaged, or no index that fits together.
