@@ -9,17 +9,17 @@ from typing import Any, Self
 from catalog import cutting, estimating, formats, tabling
 from catalog.answers import Answer, of_spool, read_end
 from catalog.crediting import credited, credits_of
-from catalog.data import opening, places, subset
+from catalog.data import afar, opening, places, subset
 from catalog.data.grids import Grid
 from catalog.data.shelf import Shelf
 from catalog.data.spools import Spools
-from catalog.data.strikes import STRIKE_SECONDS
 from catalog.data.subset import Cut, Limits
 from catalog.data.tallies import Tallies
 from catalog.data.turns import Turns
 from catalog.data.workers import Workers
 from catalog.errors import NotFound, NotSubsettable, TooBusy, TooLarge
 from catalog.estimating import Estimate
+from catalog.reaching import Remote
 from catalog.record import Distribution, Model, Record
 from catalog.search import Page, Query
 from catalog.settings import Settings
@@ -30,14 +30,11 @@ LOCAL = ("file", "zarr", "collection", tabling.PROTOCOL)
 CHUNKED = ("file", "zarr", "collection")
 """The protocols whose data the server reads itself, by their chunk index."""
 
-OPENABLE = (*LOCAL, "griddap", "opendap")
-"""The protocols that can be cut, the cheapest first."""
+OPENABLE = (*LOCAL, *afar.PROTOCOLS)
+"""The protocols that can be cut, the cheapest first; of `http` NetCDF files and Zarr groups only."""
 
 LARGE_BYTES = 4_000_000
 """Raw bytes of a cut from which on it is large: few of them are made at once."""
-
-REMOTE_SLOW_SECONDS = 60.0
-"""How long a remote server that was twice too slow is left alone."""
 
 
 class SourceSummary(Model):
@@ -74,23 +71,20 @@ class Catalog:
     @cached_property
     def workers(self) -> Workers:
         """The processes that read files, begun at their first use."""
-        return self._pool(self.settings.readers)
-
-    @cached_property
-    def remote(self) -> Workers:
-        """The processes that read remote data, apart from the others: a slow server holds nobody else up."""
-        return self._pool(self.settings.remote_readers)
-
-    def _pool(self, size: int) -> Workers:
         known = self.settings
         return Workers(
-            size,
+            known.readers,
             seconds=known.read_seconds,
             memory=known.read_memory,
             queue=known.queue,
             max_answer_bytes=known.max_answer_bytes,
             spools=self._spools,
         )
+
+    @cached_property
+    def remote(self) -> Remote:
+        """Data on other servers, read by processes of their own: a slow server holds nobody else up."""
+        return Remote(self.settings, self._spools)
 
     @cached_property
     def shelf(self) -> Shelf:
@@ -211,7 +205,11 @@ class Catalog:
         record = self.store.get(record_id)
         distribution = openable(record)
         with self.turn(client) as give_back:
-            spool = self._pool_of(distribution).spool(
+            if distribution.protocol not in LOCAL:
+                answer = self.remote.table(record, distribution, query, asked, suffix)
+                give_back()
+                return answer
+            spool = self.workers.spool(
                 tabling.written,
                 distribution,
                 asked,
@@ -222,7 +220,6 @@ class Catalog:
                 self.settings.max_result_bytes,
                 self.settings.max_decoded_bytes,
                 key=_key(distribution),
-                slow_seconds=STRIKE_SECONDS if distribution.protocol in LOCAL else REMOTE_SLOW_SECONDS,
             )
             give_back()
             return of_spool(
@@ -239,7 +236,9 @@ class Catalog:
         limits = self._limits
         if grid := self._grid(distribution):
             return estimating.estimate(grid, cut, chosen, limits)
-        found = self._pool_of(distribution).run(
+        if distribution.protocol not in LOCAL:
+            return self.remote.estimate(distribution, cut, suffix, limits)
+        found = self.workers.run(
             cutting.estimated, distribution, cut, suffix, self._reach, limits, key=_key(distribution)
         )
         return Estimate.model_validate(found)
@@ -261,9 +260,6 @@ class Catalog:
     def _grid(self, distribution: Distribution) -> Grid | None:
         return self.shelf.grid(distribution) if distribution.protocol in CHUNKED else None
 
-    def _pool_of(self, distribution: Distribution) -> Workers:
-        return self.workers if distribution.protocol in LOCAL else self.remote
-
     @property
     def _limits(self) -> Limits:
         return Limits(
@@ -272,13 +268,7 @@ class Catalog:
 
     @property
     def _reach(self) -> opening.Reach:
-        return opening.Reach(
-            allow_hosts=self.settings.allow_hosts,
-            user_agent=self.settings.user_agent,
-            stall_seconds=self.settings.fetch_stall_seconds,
-            seconds=self.settings.fetch_seconds,
-            max_bytes=self.settings.max_result_bytes,
-        )
+        return self.remote.reach
 
     def _here(
         self, record: Record, grid: Grid, cut: Cut, suffix: str, give_back: Callable[[], None]
@@ -322,8 +312,9 @@ class Catalog:
         suffix: str,
     ) -> Answer:
         """Cut in a worker."""
-        local = distribution.protocol in LOCAL
-        spool = self._pool_of(distribution).spool(
+        if distribution.protocol not in LOCAL:
+            return self.remote.subset(record, distribution, cut, suffix, self._limits)
+        spool = self.workers.spool(
             cutting.written,
             distribution,
             cut,
@@ -335,7 +326,6 @@ class Catalog:
             self.shelf.index(distribution) if distribution.protocol in CHUNKED else None,
             self.shelf.twins.folder if distribution.protocol in CHUNKED else None,
             key=_key(distribution),
-            slow_seconds=STRIKE_SECONDS if local else REMOTE_SLOW_SECONDS,
         )
         notes = read_end(spool)
         media_type = formats.named(suffix).MEDIA_TYPE
@@ -353,9 +343,7 @@ def _is_light(suffix: str, cut: Cut) -> bool:
 
 
 def _key(distribution: Distribution) -> tuple[str | int, ...]:
-    """What crashes are counted against: the address, and for a local one the very file that is there now."""
-    if distribution.protocol not in LOCAL:
-        return (distribution.address,)
+    """What crashes are counted against: the address, and the very file that is there now."""
     try:
         facts = places.place(distribution.address).stat()
     except OSError:
@@ -369,8 +357,7 @@ def openable(record: Record) -> Distribution:
     Raises:
         NotSubsettable: It has none; the message says what it has instead.
     """
-    found = [d for protocol in OPENABLE for d in record.distributions if d.protocol == protocol]
-    if found:
+    if found := openables(record):
         return found[0]
     others = sorted({d.protocol for d in record.distributions})
     has = f"only {', '.join(others)}" if others else "no distribution at all"
@@ -378,6 +365,12 @@ def openable(record: Record) -> Distribution:
         f"{record.id} cannot be cut: it has {has}",
         hint=f"data can be cut from: {', '.join(OPENABLE)}; see the record's distributions for the source's own way",
     )
+
+
+def openables(record: Record) -> tuple[Distribution, ...]:
+    """Return the record's distributions that can be cut, the cheapest first."""
+    ways = [d for d in record.distributions if d.protocol in LOCAL or afar.is_openable(d)]
+    return tuple(sorted(ways, key=lambda way: OPENABLE.index(way.protocol)))
 
 
 def public(record: Record) -> Record:

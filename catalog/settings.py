@@ -61,6 +61,19 @@ class Settings(BaseSettings):
     remote_readers: int = Field(
         default=4, ge=1, le=64, description="processes that read remote data, apart from those for files"
     )
+    remote_file_bytes: int = Field(
+        default=100 * MEGABYTE,
+        ge=0,
+        description="largest remote file that is read whole where its server gives no parts of it, bytes",
+    )
+    remote_cache_seconds: float = Field(
+        default=3_600,
+        ge=0,
+        description="longest that a small result of remote data is given again; 0: never",
+    )
+    remote_cache_bytes: int = Field(
+        default=500 * MEGABYTE, ge=0, description="results and indexes of remote data that are kept, bytes"
+    )
     write_seconds: float = Field(
         default=30, gt=0, description="longest wait for a client that takes nothing of its answer"
     )

@@ -26,7 +26,7 @@ from catalog.data.keyed import Keyed
 from catalog.data.layouts import Plain, Stored
 from catalog.data.places import opened_as
 from catalog.data.positioned import Elsewhere
-from catalog.data.ranged import Ranged
+from catalog.data.ranged import Ranged, state_of
 from catalog.data.reading import Cells, OpenFile
 from catalog.data.remote import Reach, linked
 from catalog.data.scales import Scales
@@ -65,6 +65,11 @@ def file_form(distribution: Distribution) -> str | None:
         return None
     path = urlsplit(distribution.address).path.rstrip("/").lower()
     return next((form for suffix, form in _SUFFIXES.items() if path.endswith(suffix)), None)
+
+
+def is_asked_together(distribution: Distribution) -> bool:
+    """Tell whether the variables of a cut are worth asking for in one request (`dap.ask_together`)."""
+    return distribution.protocol in {"opendap", "griddap"}
 
 
 @contextlib.contextmanager
@@ -113,8 +118,8 @@ def state(distribution: Distribution, reach: Reach) -> str:
     """Return what tells this state of a remote file from others; empty where nothing does. Raises as `opened`."""
     if file_form(distribution) != "netcdf":
         return ""
-    with linked(reach) as link, Ranged(link, distribution.address, reach.whole_bytes) as file:
-        return file.state if file.is_told else ""
+    with linked(reach) as link:
+        return state_of(link, distribution.address)
 
 
 @contextlib.contextmanager

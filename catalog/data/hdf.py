@@ -1,6 +1,7 @@
 """Where the cells of an HDF5 file's variables lie, as libhdf5 tells. Call it in a worker, never in a server."""
 
 import contextlib
+import io
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,8 +33,10 @@ _RENAMED = "_nc4_non_coord_"
 
 
 @contextlib.contextmanager
-def finder(path: str) -> Iterator[Callable[[str], Stored | None]]:
+def finder(path: str | io.RawIOBase) -> Iterator[Callable[[str], Stored | None]]:
     """Give a function from the name of a NetCDF-4 variable to where its cells lie; None where that is not known.
+
+    The file is given by its path, or open.
 
     The function raises what h5py raises.
     """

@@ -68,7 +68,8 @@ def listed(path: str) -> Index:
             before = _state(fd, dataset, form)
             with _finder(place, fd, form) as find, warnings.catch_warnings(action="ignore"):
                 known = before[:2] if form != "zarr" else None
-                variables = tuple(_variables(dataset, find, source, known))
+                origin = OpenFile(source, known)
+                listed_ = tuple(variables(dataset, find, origin, before[0] if known else 1 << 62))
             if _state(fd, dataset, form) != before:
                 raise changed()
             return Index(
@@ -78,7 +79,7 @@ def listed(path: str) -> Index:
                 attributes={str(name): value for name, value in dataset.attrs.items()},
                 encoding={k: v for k, v in dataset.encoding.items() if k in {"groups", "unlimited_dims"}},
                 sizes={str(name): int(size) for name, size in dataset.sizes.items()},
-                variables=variables,
+                variables=listed_,
                 files=before[2],
             )
     finally:
@@ -108,14 +109,19 @@ def _classic(laid: classic.Laid) -> Stored:
     return Stored(laid.shape, dtype, bytes(dtype.itemsize), Plain(laid.begin, laid.strides))
 
 
-def _variables(
-    dataset: xr.Dataset, find: Find, source: Source, known: tuple[int, int] | None
-) -> Iterator[Variable]:
-    """Each variable with its values, or where its cells lie, or neither."""
+def variables(dataset: xr.Dataset, find: Find, origin: OpenFile, size: int) -> Iterator[Variable]:
+    """Yield each variable of a file with its values, or where its cells lie, or neither.
+
+    Args:
+        dataset: The file as the library of its format reads it.
+        find: Tells where the cells of a variable lie.
+        origin: The file as it is.
+        size: Its bytes.
+    """
     chunks = embedded = 0
     for key, variable in dataset.variables.items():
         name = str(key)
-        stored = _found(variable, find, name, source, known)
+        stored = _found(variable, find, name, origin, size)
         if stored is not None and isinstance(stored.layout, Chunks):
             chunks += stored.layout.offsets.size
             stored = stored if chunks <= MOST_CHUNKS else None
@@ -135,17 +141,15 @@ def _variables(
         )
 
 
-def _found(
-    variable: xr.Variable, find: Find, name: str, source: Source, known: tuple[int, int] | None
-) -> Stored | None:
+def _found(variable: xr.Variable, find: Find, name: str, origin: OpenFile, size: int) -> Stored | None:
     """Where the cells of a variable lie, if reading them there gives the same."""
     try:
         stored = find(name)
         if stored is None:
             return None
         made = Variable(name, variable.dims, variable.shape, variable.dtype, {}, {}, None, stored)  # type: ignore[arg-type]
-        made.check(known[0] if known else 1 << 62)
-        cells = Cells(OpenFile(source, known), name, stored, variable.dtype)
+        made.check(size)
+        cells = Cells(origin, name, stored, variable.dtype)
         return stored if _agree(variable, cells) else None
     except _FAILURES:
         return None

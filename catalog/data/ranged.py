@@ -194,6 +194,26 @@ class Ranged(io.RawIOBase):
         super().close()
 
 
+def state_of(link: Link, url: str) -> str:
+    """Return the state that `Ranged.state` would tell, without reading the file; empty where the server tells none.
+
+    Raises:
+        DataUnreadable: There is no such file. Others as `Link.get`.
+    """
+    answer = link.get(url, {**_PLAIN, "Range": "bytes=0-0"}, stream=True)
+    try:
+        if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
+            size = str(_content_range(answer)[2])
+        elif answer.status_code == HTTPStatus.OK:
+            size = answer.headers.get("Content-Length", "")
+        else:
+            raise refused(answer.status_code)
+        tag, changed = _states(answer)
+        return f"{size} {tag or changed}" if size and (tag or changed) else ""
+    finally:
+        answer.close()
+
+
 def _states(answer: Any) -> tuple[str | None, str | None]:
     """The entity tag and the time of change that an answer tells."""
     return answer.headers.get("ETag") or None, answer.headers.get("Last-Modified") or None

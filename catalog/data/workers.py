@@ -163,7 +163,9 @@ class Workers:
         self._spawning = threading.Lock()
         self._nursery = _Nursery()
 
-    def run(self, job: Callable[..., T], *args: Any, key: Hashable = None) -> T:
+    def run(
+        self, job: Callable[..., T], *args: Any, key: Hashable = None, slow_seconds: float = STRIKE_SECONDS
+    ) -> T:
         """Return what `job(*args)` returns in a worker.
 
         Args:
@@ -172,6 +174,7 @@ class Workers:
             args: Its arguments.
             key: What is read (a path with its size and mtime, or a server): after some crashes or timeouts, its own or
                 that of a server that does not answer, it is refused at once, for a while.
+            slow_seconds: How long a key that was too slow, or did not answer, is refused.
 
         Raises:
             CatalogError: What the job raised; DataUnreadable where that was another exception.
@@ -179,7 +182,7 @@ class Workers:
             WorkerCrashed: The worker died. WorkerTimeout: It was too slow.
             TooBusy: Too many calls wait.
         """
-        body, _ = self._do(job, args, wants_file=False, key=key)
+        body, _ = self._do(job, args, wants_file=False, key=key, slow_seconds=slow_seconds)
         result: T = orjson.loads(body)
         return result
 

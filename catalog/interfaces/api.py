@@ -15,7 +15,7 @@ from catalog.interfaces._sending import INERT, send
 from catalog.record import Record
 from catalog.search import Page, parse
 from catalog.search import Query as Question
-from catalog.service import OPENABLE, Catalog
+from catalog.service import Catalog, openables
 
 PROBLEM = "application/problem+json"
 MAX_RUNS = 500
@@ -87,7 +87,7 @@ def _item(record: Record) -> dict[str, Any]:
         {"rel": "alternate", "href": f"/datasets/{quote(record.id)}", "type": "text/html"},
         {"rel": "version-history", "href": f"{home}/history", "type": "application/json"},
     ]
-    if any(d.protocol in OPENABLE for d in record.distributions):
+    if openables(record):
         links += [
             {"rel": "enclosure", "href": f"{home}/subset.{suffix}", "type": chosen.MEDIA_TYPE}
             for suffix, chosen in formats.all_formats().items()
