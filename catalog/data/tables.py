@@ -311,8 +311,8 @@ def _coordinate_names(
 
 def _own_positions(dataset: xr.Dataset, axes: Axes, dimensions: Collection[str]) -> tuple[str, ...]:
     """The longitude and latitude of rows that the axes do not place: nodes of a mesh, sides of staggered cells."""
-    there = set(dimensions)
-    pairs = (pair for pair in axes.positions if all(set(dataset.variables[n].dims) <= there for n in pair))
+    there, known = set(dimensions), dataset.variables
+    pairs = (pair for pair in axes.positions if all(n in known and set(known[n].dims) <= there for n in pair))
     return next(pairs, ())
 
 
