@@ -4,12 +4,20 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import netCDF4
+import numpy as np
+
+SHAPE = (7, 40, 50)
 
 
 @dataclass
@@ -66,7 +74,7 @@ def files(folder: Path) -> Iterator[Site]:
     site = Site(folder)
 
     class Handler(_Quiet):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
             wanted = self.headers.get("Range", "")
             site.asked.append((self.command, path, wanted))
@@ -109,13 +117,101 @@ def files(folder: Path) -> Iterator[Site]:
         yield site
 
 
+def grid(path: Path, form: str = "NETCDF4") -> Path:
+    """A grid with what files have: packed and plain numbers, text, attributes of all kinds."""
+    with netCDF4.Dataset(path, "w", format=form) as file:
+        for name, size in zip(("time", "lat", "lon"), SHAPE, strict=True):
+            file.createDimension(name, None if name == "time" else size)
+        file.createDimension("letters", 6)
+        units = ("days since 2000-01-01", "degrees_north", "degrees_east")
+        for name, size, unit in zip(("time", "lat", "lon"), SHAPE, units, strict=True):
+            file.createVariable(name, "f8", (name,)).units = unit
+            file[name][:] = np.linspace(0, 30, size)
+        random = np.random.default_rng(0)
+        four = form == "NETCDF4"
+        options = {"zlib": True, "chunksizes": (2, 15, 20), "fletcher32": True} if four else {}
+        packed = file.createVariable("sst", "i2", ("time", "lat", "lon"), fill_value=-9, **options)
+        packed.setncatts(
+            {"scale_factor": 0.01, "add_offset": np.float32(3), "flags": np.arange(3, dtype="i2")}
+        )
+        packed.set_auto_maskandscale(False)
+        packed[:] = random.integers(0, 3000, SHAPE)
+        plain = file.createVariable("wind", "f4", ("time", "lat", "lon"))
+        plain[:] = random.random(SHAPE)
+        names = file.createVariable("station", "S1", ("lat", "letters"))
+        names[:] = np.array([[*f"HN{number:04}"] for number in range(SHAPE[1])], "S1")
+        file.createVariable("crs", "i4", ()).grid_mapping_name = "latitude_longitude"
+        file.title = "Vịnh Bắc Bộ"
+        if four:
+            file.createVariable("note", str, ("lat",))[:] = np.array(
+                [f"ghi chú {n}" for n in range(40)], object
+            )
+            file.createVariable("big", ">f8", ("lat", "lon"), endian="big")[:] = random.random(SHAPE[1:])
+            file.words = ["một", "hai"]
+            file.createGroup("inside")
+    return path
+
+
+@dataclass
+class Hyperslabs:
+    """A DAP2 server: where it is, what it was asked (path and query), and the bytes of bodies that it sent."""
+
+    address: str = ""
+    sent: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def hyperslabs(path: Path, names: Sequence[str]) -> Iterator[Hyperslabs]:
+    """Serve variables of a file by pydap's server."""
+    with warnings.catch_warnings(action="ignore"):  # a module that it needs is deprecated
+        from pydap.handlers.lib import BaseHandler  # noqa: PLC0415
+        from pydap.model import BaseType, DatasetType, GridType  # noqa: PLC0415
+
+    served, seen = DatasetType("data"), Hyperslabs()
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        for d in dict.fromkeys(d for name in names for d in file[name].dimensions):
+            served[d] = BaseType(d, file[d][:], dims=(d,), attributes=dict(file[d].__dict__))
+        for name in names:
+            dims, known = file[name].dimensions, dict(file[name].__dict__)
+            served[name] = GridType(name, attributes=known)
+            served[name][name] = BaseType(name, file[name][:], dims=dims, attributes=known)
+            for d in dims:
+                served[name][d] = BaseType(d, file[d][:], dims=(d,))
+    inner = BaseHandler(served)
+
+    def counting(environ: Any, start_response: Any) -> Iterator[bytes]:
+        seen.asked.append((environ["PATH_INFO"], unquote(environ["QUERY_STRING"])))
+        for piece in inner(environ, start_response):
+            seen.sent += len(piece)
+            yield piece
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with make_server("127.0.0.1", 0, counting, Server, Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        seen.address = f"http://127.0.0.1:{server.server_port}/data"
+        try:
+            yield seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @contextlib.contextmanager
 def canary() -> Iterator[tuple[str, list[str]]]:
     """A server that nobody may reach, on another address of loopback; what reached it."""
     hits: list[str] = []
 
     class Handler(_Quiet):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             hits.append(self.path)
             self.send_response(204)
             self.end_headers()

@@ -47,6 +47,7 @@ class Keyed(Store):
     def __init__(self, link: Link, address: str) -> None:
         super().__init__(read_only=True)
         self._link, self._address = link, urlsplit(address)
+        self._metadata: dict[str, bytes | None] = {}
 
     def __eq__(self, other: object) -> bool:
         """Tell whether it is the same store."""
@@ -95,6 +96,17 @@ class Keyed(Store):
         yield ""
 
     def _found(self, key: str, part: ByteRequest | None) -> bytes | None:
+        """The bytes of a key; metadata are asked for once."""
+        if part is not None or key.rpartition("/")[2] not in _METADATA:
+            return self._asked(key, part)
+        if key not in self._metadata:
+            body = self._asked(key, None)
+            if body is not None:
+                check_codecs(body)
+            self._metadata[key] = body
+        return self._metadata[key]
+
+    def _asked(self, key: str, part: ByteRequest | None) -> bytes | None:
         answer = self._link.get(self._url(key), {"Accept-Encoding": "identity", **_header(part)})
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
@@ -105,8 +117,6 @@ class Keyed(Store):
             body = _part(body, part)
         elif part is None and answer.status_code != HTTPStatus.OK:
             raise DataUnreadable("the remote server answered with a part of a chunk that was asked for whole")
-        if key.rpartition("/")[2] in _METADATA:
-            check_codecs(body)
         return body
 
     def _url(self, key: str) -> str:

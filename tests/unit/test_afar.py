@@ -6,59 +6,25 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.data import afar, opening
+from catalog.data import afar, farther, opening
+from catalog.data.keyed import Keyed, check_codecs
 from catalog.data.opening import Reach
+from catalog.errors import AddressRefused, DataChanged, DataUnreadable, NotSubsettable, Unreachable
 from catalog.record import Distribution
-from elsewhere import files
+from elsewhere import SHAPE, canary, files, grid, hyperslabs
 
 REACH = Reach(allow_hosts=("127.0.0.1",), stall_seconds=5)
-SHAPE = (7, 40, 50)
 FORMS = ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA"]
-
-
-def write(path, form):
-    """A grid with what files have: packed and plain numbers, text, attributes of all kinds."""
-    with netCDF4.Dataset(path, "w", format=form) as file:
-        for name, size in zip(("time", "lat", "lon"), SHAPE, strict=True):
-            file.createDimension(name, None if name == "time" else size)
-        file.createDimension("letters", 6)
-        units = ("days since 2000-01-01", "degrees_north", "degrees_east")
-        for name, size, unit in zip(("time", "lat", "lon"), SHAPE, units, strict=True):
-            file.createVariable(name, "f8", (name,)).units = unit
-            file[name][:] = np.linspace(0, 30, size)
-        random = np.random.default_rng(0)
-        four = form == "NETCDF4"
-        options = {"zlib": True, "chunksizes": (2, 15, 20), "fletcher32": True} if four else {}
-        packed = file.createVariable("sst", "i2", ("time", "lat", "lon"), fill_value=-9, **options)
-        packed.setncatts(
-            {"scale_factor": 0.01, "add_offset": np.float32(3), "flags": np.arange(3, dtype="i2")}
-        )
-        packed.set_auto_maskandscale(False)
-        packed[:] = random.integers(0, 3000, SHAPE)
-        plain = file.createVariable("wind", "f4", ("time", "lat", "lon"))
-        plain[:] = random.random(SHAPE)
-        names = file.createVariable("station", "S1", ("lat", "letters"))
-        names[:] = np.array([[*f"HN{number:04}"] for number in range(SHAPE[1])], "S1")
-        file.createVariable("crs", "i4", ()).grid_mapping_name = "latitude_longitude"
-        file.title = "Vịnh Bắc Bộ"
-        if four:
-            file.createVariable("note", str, ("lat",))[:] = np.array(
-                [f"ghi chú {n}" for n in range(40)], object
-            )
-            file.createVariable("big", ">f8", ("lat", "lon"), endian="big")[:] = random.random(SHAPE[1:])
-            file.words = ["một", "hai"]
-            file.createGroup("inside")
-    return path
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     for form in FORMS:
-        write(folder / f"{form}.nc", form)
+        grid(folder / f"{form}.nc", form)
     with (
         warnings.catch_warnings(action="ignore"),
         xr.open_dataset(folder / "NETCDF4.nc", decode_times=False, mask_and_scale=False) as source,
@@ -121,14 +87,222 @@ def cuts(draw):
     return found
 
 
-@pytest.mark.parametrize("name", [*(f"{form}.nc" for form in FORMS), "v2.zarr", "v3.zarr"])
+DOORS = [*(f"{form}.nc" for form in FORMS), "indexed", "v2.zarr", "v3.zarr", "opendap"]
+
+
+@pytest.fixture(scope="module")
+def doors(site, tmp_path_factory):
+    """The distribution of each door, and the index that is used with it."""
+    index = tmp_path_factory.mktemp("index") / "NETCDF4.index"
+    index.write_bytes(b"".join(farther.indexed(way(site, "NETCDF4.nc"), REACH)))
+    with hyperslabs(site.folder / "NETCDF4.nc", ("sst", "wind")) as server:
+        yield {
+            **{name: (way(site, name), None) for name in DOORS},
+            "indexed": (way(site, "NETCDF4.nc"), index),
+            "opendap": (Distribution(protocol="opendap", address=server.address), None),
+        }
+
+
+@pytest.mark.parametrize("name", DOORS)
+@settings(max_examples=25)
 @given(cut=cuts())
-def test_every_cut_afar_is_that_of_xarray(site, name, cut):
+def test_every_cut_afar_is_that_of_xarray(site, doors, name, cut):
     with (
-        afar.opened(way(site, name), REACH) as dataset,
+        afar.opened(doors[name][0], REACH, doors[name][1]) as dataset,
         xr.open_dataset(site.folder / "NETCDF4.nc", decode_times=False, mask_and_scale=False) as source,
     ):
         for variable in ("sst", "wind"):
             np.testing.assert_array_equal(
                 dataset[variable].isel(cut).values, source[variable].isel(cut).values
             )
+
+
+def test_an_index_gives_the_same_file(site, doors):
+    local = Distribution(protocol="file", address=str(site.folder / "NETCDF4.nc"))
+    with (
+        afar.opened(*doors["indexed"][:1], REACH, doors["indexed"][1]) as got,
+        opening.opened(local, REACH) as want,
+    ):
+        same(got, want)
+
+
+@pytest.mark.parametrize(("door", "most"), [("indexed", 2), ("NETCDF4.nc", 8), ("v2.zarr", 6)])
+def test_only_what_is_asked_for_is_read(site, doors, door, most):
+    site.forget()
+    with afar.opened(doors[door][0], REACH, doors[door][1]) as dataset:
+        _ = dataset["sst"][2:4, 3:5, 6:8].values
+    assert len(site.asked) <= most
+
+
+def large(path):
+    """A file of 24 MB in chunks of 60 kB."""
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in (("time", 100), ("x", 30_000)):
+            file.createDimension(name, size)
+        values = file.createVariable("v", "f8", ("time", "x"), zlib=True, complevel=1, chunksizes=(1, 7_500))
+        values[:] = np.random.default_rng(0).random((100, 30_000))
+    return path
+
+
+def test_a_small_part_of_a_large_file_is_little(site, tmp_path):
+    path = large(site.folder / "large.nc")
+    index = tmp_path / "large.index"
+    index.write_bytes(b"".join(farther.indexed(way(site, "large.nc"), REACH)))
+    site.forget()
+    with afar.opened(way(site, "large.nc"), REACH, index) as dataset:
+        found = dataset["v"][50, 7_000:7_010].values
+    with netCDF4.Dataset(path) as file:
+        np.testing.assert_array_equal(found, file["v"][50, 7_000:7_010])
+    assert site.sent < path.stat().st_size / 20
+    assert len(site.asked) <= 3
+
+
+def test_a_file_that_changes_meanwhile_is_not_mixed(site):
+    path = large(site.folder / "changing.nc")
+    with afar.opened(way(site, "changing.nc"), REACH) as dataset:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(DataChanged):
+            _ = dataset["v"].values
+
+
+def test_an_index_is_of_one_state(site, tmp_path):
+    path = grid(site.folder / "state.nc")
+    index = tmp_path / "state.index"
+    index.write_bytes(b"".join(farther.indexed(way(site, "state.nc"), REACH)))
+    with netCDF4.Dataset(path, "a") as file:
+        file.title = "another"
+    with pytest.raises(DataChanged), afar.opened(way(site, "state.nc"), REACH, index):
+        pass
+
+
+@pytest.mark.parametrize("fault", ["ranges", "tags"])
+def test_a_server_without_ranges_or_states_gives_small_files_only(site, fault):
+    large(site.folder / "whole.nc")
+    setattr(site, fault, False)
+    try:
+        with afar.opened(way(site, "whole.nc"), REACH) as dataset:
+            assert np.isfinite(dataset["v"][5, 5].values)
+        few = Reach(allow_hosts=("127.0.0.1",), whole_bytes=1_000_000)
+        site.forget()
+        with (
+            pytest.raises(NotSubsettable, match="1000000") as caught,
+            afar.opened(way(site, "whole.nc"), few),
+        ):
+            pass
+        assert caught.value.details["setting"] == "BIENMO_REMOTE_FILE_BYTES"
+        assert site.sent < 5_000_000
+    finally:
+        setattr(site, fault, True)
+
+
+def lying(handler, status, headers, body):
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), "ETag": '"1"', **headers}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+    handler.close_connection = True
+    return True
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error"),
+    [
+        (206, {}, DataUnreadable),
+        (206, {"Content-Range": "bytes 5-262148/400000"}, DataUnreadable),
+        (206, {"Content-Range": "bytes 0-262143/400000"}, DataUnreadable),
+        (206, {"Content-Range": "bytes 0-262143/400000", "Content-Length": "262144"}, Unreachable),
+        (200, {"Content-Encoding": "gzip"}, DataUnreadable),
+        (404, {}, DataUnreadable),
+        (500, {}, Unreachable),
+        (429, {}, Unreachable),
+    ],
+)
+def test_what_a_server_says_is_not_believed(site, status, headers, error):
+    site.instead = lambda handler: lying(handler, status, headers, b"\x89HDF" * 10)
+    try:
+        with pytest.raises(error), afar.opened(way(site, "x.nc"), REACH):
+            pass
+    finally:
+        site.instead = lambda _: False
+
+
+def test_a_chunk_that_fails_is_no_missing_chunk(site):
+    chunk = next((site.folder / "v2.zarr" / "sst").glob("0.0.0"))
+    content = chunk.read_bytes()
+    chunk.unlink()
+    try:
+        with afar.opened(way(site, "v2.zarr"), REACH) as dataset:
+            assert set(np.unique(dataset["sst"][:2, :15, :20].values)) == {-9}  # 404: it was not written
+            for status, error in ((500, Unreachable), (403, DataUnreadable), (301, DataUnreadable)):
+                site.instead = lambda handler, status=status: lying(handler, status, {}, b"")
+                with pytest.raises(error):
+                    _ = dataset["sst"][:2, :15, :20].values
+    finally:
+        chunk.write_bytes(content)
+        site.instead = lambda _: False
+
+
+def test_a_zarr_group_that_cannot_be_listed_says_so(site, tmp_path):
+    for form in (2, 3):
+        with warnings.catch_warnings(action="ignore"):
+            xr.Dataset({"v": ("x", [1.0])}).to_zarr(
+                site.folder / f"bare{form}.zarr", zarr_format=form, consolidated=False
+            )
+        with (
+            pytest.raises(NotSubsettable, match="consolidated"),
+            afar.opened(way(site, f"bare{form}.zarr"), REACH),
+        ):
+            pass
+    with pytest.raises((NotSubsettable, DataUnreadable)), afar.opened(way(site, "none.zarr"), REACH):
+        pass
+
+
+@pytest.mark.parametrize(
+    "codec", ['"filters": [{"id": "pickle"}]', '"codecs": [{"name": "numcodecs.pickle"}]']
+)
+def test_a_codec_that_could_run_code_is_refused(codec):
+    with pytest.raises(DataUnreadable, match="pickle"):
+        check_codecs(b'{"metadata": {"v/.zarray": {%s}}}' % codec.encode())
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "a//b", "", "a\0", ".", "a/./b"])
+def test_a_key_leads_nowhere_else(key):
+    with pytest.raises(DataUnreadable):
+        Keyed(None, "http://127.0.0.1/group")._url(key)
+
+
+@pytest.mark.parametrize("protocol", ["opendap", "griddap", "tabledap", "http", "http zarr"])
+def test_no_door_follows_a_redirect_inside(site, protocol):
+    name = {"http": "x.nc", "http zarr": "x.zarr", "tabledap": "erddap/tabledap/x"}.get(protocol, "x")
+    with canary() as (inside, hits):
+        site.instead = lambda handler: lying(handler, 302, {"Location": f"{inside}/x"}, b"")
+        try:
+            address = f"{site.address}/{name}"
+            found = Distribution(protocol=protocol.split()[0], address=address, format="unknown")
+            with pytest.raises(AddressRefused) as caught, afar.opened(found, REACH):
+                pass
+            assert "127.0.0.2" not in caught.value.message
+        finally:
+            site.instead = lambda _: False
+        assert hits == []
+
+
+@pytest.mark.parametrize(
+    ("given_", "form"),
+    [
+        ({"format": "netcdf"}, "netcdf"),
+        ({"format": "nc", "address": "https://example.org/download/17"}, "netcdf"),
+        ({"media_type": "application/x-netcdf; version=4"}, "netcdf"),
+        ({"format": "html", "address": "https://example.org/x.nc"}, None),
+        ({"address": "https://example.org/x.nc?key=1"}, "netcdf"),
+        ({"address": "https://example.org/x.zarr/"}, "zarr"),
+        ({"format": "csv"}, None),
+        ({"protocol": "opendap"}, None),
+    ],
+)
+def test_which_files_are_opened(given_, form):
+    found = Distribution(**{"protocol": "http", "address": "https://example.org/x", **given_})
+    assert afar.file_form(found) == form
