@@ -99,7 +99,6 @@ def make(  # noqa: PLR0913 - what a twin is made of
         if known[0] != key:
             raise changed()
         _check_disk(twins.folder, raw_bytes(grid, shapes))
-        twins.drop(key[0])
         with _partial(twins.folder) as folder:
             work = _Work(grid, folder / STORE, twins.budget_bytes, _told(tell, 2 * raw_bytes(grid, shapes)))
             variables = {name: work.written(name, shape) for name, shape in shapes.items()}
@@ -111,6 +110,7 @@ def make(  # noqa: PLR0913 - what a twin is made of
             held = Held(record=record_id, source=key, marks=known, variables=variables, size=size, made=now())
             (folder / INDEX).write_bytes(_index(held, stored))
             mark_used(folder)
+            twins.drop(key[0])
             folder.rename(twins.path(key))
     return held
 

@@ -167,18 +167,19 @@ class Twins:
         """
         others = [(path, held) for path, held in self.all() if held.source[0] != keep]
         total = sum(held.size for _, held in others)
+        gone = []
         for path, held in others:
-            if total + size <= self.budget_bytes:
-                break
-            if time.time() - used(path) >= unused_seconds:
-                _remove(path)
+            if total + size > self.budget_bytes and time.time() - used(path) >= unused_seconds:
+                gone.append(path)
                 total -= held.size
         if total + size > self.budget_bytes:
             raise TooLarge(
-                f"a twin of {size:,} bytes does not fit: {total:,} of {self.budget_bytes:,} are taken",
+                f"a twin of {size:,} bytes does not fit: {total:,} of {self.budget_bytes:,} must stay for others",
                 hint="raise BIENMO_TWIN_BYTES, or drop a twin: bienmo optimize ID --drop",
                 details={"limit": self.budget_bytes, "asked": size, "setting": "BIENMO_TWIN_BYTES"},
             )
+        for path in gone:
+            _remove(path)
 
     def _folders(self) -> list[Path]:
         try:
