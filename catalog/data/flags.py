@@ -2,12 +2,14 @@
 
 Understood are flags that say what their values mean (CF conventions §3.5: `flag_meanings` with `flag_values` or
 `flag_masks`, as QARTOD and GHRSST write them), and those of schemes known by name: Argo reference table 2 (good is 1 or
-2), the IODE and OceanSITES flags (1; OceanSITES also 2), SeaDataNet L20 (1 or 2). A value is good where every flag of
-its variable calls it so; what a scheme calls probably good counts as good, what was not evaluated does not.
+2), the IODE and OceanSITES flags (1; OceanSITES also 2), SeaDataNet L20 (1 or 2). A value is good where at least one
+flag of its variable calls it so and none calls it anything worse: a test that was not evaluated says nothing of a value
+that another one passes, and does not make it good alone. What a scheme calls probably good counts as good.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -52,11 +54,22 @@ _BAD = re.compile(
     r"(.*_)?(bad|fail|failed|failure|suspect|suspicious|wrong|erroneous|error|invalid|out_of_range|questionable|"
     r"rejected|interesting_outlier|spike|unrealistic)(_.*)?"
 )
-_SCHEMES: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (
-    (re.compile(r"argo.*reference table 2(?!\w)", re.IGNORECASE), frozenset({1, 2})),
-    (re.compile(r"ocean\s?sites.*(qc|quality|reference table 2)", re.IGNORECASE), frozenset({1, 2})),
-    (re.compile(r"seadatanet|\bL20\b", re.IGNORECASE), frozenset({1, 2})),
-    (re.compile(r"\b(iode|gtspp|qartod)\b", re.IGNORECASE), frozenset({1})),
+_NEUTRAL = re.compile(
+    r"(quality_|data_|test_)?(not_(been_)?(evaluated|used|available|tested|checked|assessed|performed)|unknown|unevaluated|"
+    r"untested)(_or_not_available)?|(test_|qc_)?not_(run|applied|done)|"
+    r"(not_evaluated|unknown|not_available)_(not_evaluated|unknown|not_available)|"
+    r"no_(qc|qa|quality_control|quality_check|test)(_(was_|is_)?(performed|applied|done|on_value))?"
+)
+_Scheme = tuple[frozenset[int], frozenset[int]]
+_SCHEMES: tuple[tuple[re.Pattern[str], _Scheme], ...] = (  # codes that are good, and codes that say nothing
+    (re.compile(r"argo.*reference table 2(?!\w)", re.IGNORECASE), (frozenset({1, 2}), frozenset({0}))),
+    (
+        re.compile(r"ocean\s?sites.*(qc|quality|reference table 2)", re.IGNORECASE),
+        (frozenset({1, 2}), frozenset({0})),
+    ),
+    (re.compile(r"seadatanet|\bL20\b", re.IGNORECASE), (frozenset({1, 2}), frozenset({0}))),
+    (re.compile(r"\bgtspp\b", re.IGNORECASE), (frozenset({1}), frozenset({0}))),
+    (re.compile(r"\b(iode|qartod)\b", re.IGNORECASE), (frozenset({1}), frozenset({2}))),
 )
 _NAMED = (
     "{}_qc",
@@ -117,10 +130,8 @@ def good(dataset: xr.Dataset) -> tuple[xr.Dataset, tuple[str, ...]]:
         )
     found = dataset.copy(deep=False)
     for name, names in flags.items():
-        variable = dataset.variables[name]
-        for flag in names:
-            variable = _good(variable, dataset.variables[flag])
-        found[name] = variable
+        if names:
+            found[name] = _good(dataset.variables[name], [dataset.variables[flag] for flag in names])
     found.encoding = dict(dataset.encoding)
     said = (
         (f"no quality flags are known of {', '.join(without)}: every value is kept"[:500],) if without else ()
@@ -128,18 +139,26 @@ def good(dataset: xr.Dataset) -> tuple[xr.Dataset, tuple[str, ...]]:
     return found, said
 
 
-def _good(variable: xr.Variable, flag: xr.Variable) -> xr.Variable:
-    """A variable with what one flag does not call good missing."""
-    axes = [variable.dims.index(d) for d in flag.dims]
+def _good(variable: xr.Variable, flags: Sequence[xr.Variable]) -> xr.Variable:
+    """A variable with what no flag calls good, or one calls worse, missing."""
 
     def stays(key: Key) -> _Mask:
-        """The flags of the picked cells, along the variable's own dimensions."""
-        raw = np.asarray(flag[tuple(key[axis] for axis in axes)].values)
-        shape = iter(raw.transpose(np.argsort(axes)).shape)
-        sizes = [next(shape) if axis in axes else 1 for axis in range(variable.ndim)]
-        return is_good(raw, flag.attrs).transpose(np.argsort(axes)).reshape(sizes)
+        """What the flags of the picked cells say together, along the variable's own dimensions."""
+        said = [_along(variable, flag, key) for flag in flags]
+        good = [is_good(raw, flag.attrs) for raw, flag in zip(said, flags, strict=True)]
+        fine = [g | is_neutral(raw, f.attrs) for g, raw, f in zip(good, said, flags, strict=True)]
+        found: _Mask = reduce(np.logical_or, good) & reduce(np.logical_and, fine)
+        return found
 
     return masked(variable, stays)
+
+
+def _along(variable: xr.Variable, flag: xr.Variable, key: Key) -> npt.NDArray[Any]:
+    """The raw flags of the picked cells, along the variable's own dimensions: one place of those that it has not."""
+    axes = [variable.dims.index(d) for d in flag.dims]
+    raw = np.asarray(flag[tuple(key[axis] for axis in axes)].values).transpose(np.argsort(axes))
+    shape = iter(raw.shape)
+    return raw.reshape([next(shape) if axis in axes else 1 for axis in range(variable.ndim)])
 
 
 def is_good(raw: npt.NDArray[Any], attributes: Mapping[str, Any]) -> _Mask:
@@ -149,11 +168,7 @@ def is_good(raw: npt.NDArray[Any], attributes: Mapping[str, Any]) -> _Mask:
     if raw.dtype.kind in "OSU":
         raw = _digits(raw)
     if values is not None and len(values) == len(meanings):
-        chosen = [meaning in _GOOD for meaning in meanings]
-        if masks is not None and len(masks) == len(meanings):
-            tests = [(raw & m) == v for m, v, wanted in zip(masks, values, chosen, strict=True) if wanted]
-            return np.logical_or.reduce(tests) if tests else np.zeros(raw.shape, bool)
-        return np.isin(raw, values[np.array(chosen, bool)])
+        return _meant(raw, values, masks, [meaning in _GOOD for meaning in meanings])
     if masks is not None and len(masks) == len(meanings):
         bad = [int(m) for m, meaning in zip(masks, meanings, strict=True) if _BAD.fullmatch(meaning)]
         if bad:
@@ -163,7 +178,29 @@ def is_good(raw: npt.NDArray[Any], attributes: Mapping[str, Any]) -> _Mask:
     scheme = _scheme(attributes)
     if scheme is None:
         raise NotSubsettable("the quality flags say nothing that is understood", hint="ask without qc")
-    return np.isin(raw, sorted(scheme))
+    return np.isin(raw, sorted(scheme[0]))
+
+
+def is_neutral(raw: npt.NDArray[Any], attributes: Mapping[str, Any]) -> _Mask:
+    """Tell of raw values of a flag which say nothing (not evaluated, no quality control), in their shape."""
+    meanings = _meanings(attributes)
+    values, masks = _numbers(attributes, "flag_values"), _numbers(attributes, "flag_masks")
+    if raw.dtype.kind in "OSU":
+        raw = _digits(raw)
+    if values is not None and len(values) == len(meanings):
+        return _meant(raw, values, masks, [_NEUTRAL.fullmatch(meaning) is not None for meaning in meanings])
+    scheme = None if masks is not None and len(masks) == len(meanings) else _scheme(attributes)
+    return np.zeros(raw.shape, bool) if scheme is None else np.isin(raw, sorted(scheme[1]))
+
+
+def _meant(
+    raw: npt.NDArray[Any], values: npt.NDArray[Any], masks: npt.NDArray[Any] | None, chosen: Sequence[bool]
+) -> _Mask:
+    """Where a flag has one of the chosen values; with masks, where the bits of a mask have its value."""
+    if masks is not None and len(masks) == len(values):
+        tests = [(raw & m) == v for m, v, wanted in zip(masks, values, chosen, strict=True) if wanted]
+        return np.logical_or.reduce(tests) if tests else np.zeros(raw.shape, bool)
+    return np.isin(raw, values[np.array(chosen, bool)])
 
 
 def _is_understood(flag: xr.Variable) -> bool:
@@ -178,8 +215,8 @@ def _is_understood(flag: xr.Variable) -> bool:
     return not by_value or not _GOOD.isdisjoint(meanings)
 
 
-def _scheme(attributes: Mapping[str, Any]) -> frozenset[int] | None:
-    """The good values of a scheme that the attributes name."""
+def _scheme(attributes: Mapping[str, Any]) -> _Scheme | None:
+    """The good and the neutral values of a scheme that the attributes name."""
     said = " ".join(
         words(attributes.get(key, ""))
         for key in ("conventions", "Conventions", "references", "long_name", "comment", "flag_convention")

@@ -74,17 +74,30 @@ def test_values_that_are_not_good_are_missing_and_others_stay(tmp_path_factory, 
         for name, dims in (("t_all", ("time",)), ("t_each", ("depth", "time"))):
             flag = file.createVariable(name, "i1", dims, fill_value=-1)
             flag.setncatts(QARTOD)
-            flag[:] = dice.choice([1, 1, 1, 3, 4, 9], [file.dimensions[d].size for d in dims])
+            flag[:] = dice.choice([1, 1, 1, 2, 2, 3, 4, 9], [file.dimensions[d].size for d in dims])
         every, each = file["t_all"][:].filled(-1), file["t_each"][:].filled(-1)
     step = data.draw(st.sampled_from(["", "time[1:2:5]", "depth[2:3]"]))
     with opening.opened(Distribution(protocol="file", address=str(path)), opening.Reach()) as source:
         request = subset.Cut(variables=("t",), qc="good", indices=step)
         limits = subset.Limits(result_bytes=10**9, decoded_bytes=10**9)
         got = xr.decode_cf(subset.cut(source, request, "x", limits))["t"].to_numpy()
-    is_good = (every == 1)[:, None] & (each.T == 1)
+    fine = np.isin(every, [1, 2])[:, None] & np.isin(each.T, [1, 2])
+    is_good = fine & ((every == 1)[:, None] | (each.T == 1))
     wanted = np.where(is_good, values * 0.1, np.nan)
     wanted = {"": wanted, "time[1:2:5]": wanted[1::2], "depth[2:3]": wanted[:, 2:4]}[step]
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_a_test_that_was_not_evaluated_does_not_veto(shared_real):
+    path = shared_real / "files" / "hfradar" / "hfr_rtv_midatl_6km_oi_maracoos_2022_02_21_1200.nc"
+    with opening.opened(Distribution(protocol="file", address=str(path)), opening.Reach()) as source:
+        limits = subset.Limits(result_bytes=10**9, decoded_bytes=10**9)
+        got = subset.cut(source, subset.Cut(variables=("u",), qc="good"), "x", limits)
+        primary = source["qc_primary_flag"].to_numpy()
+        numbers = xr.decode_cf(got)["u"].to_numpy()
+        true = xr.decode_cf(source[["u"]].load())["u"].to_numpy()
+    assert np.isfinite(numbers).sum() == 3213
+    np.testing.assert_array_equal(numbers, np.where(primary == 1, true, np.nan))
 
 
 def test_argo_profiles_keep_good_values_only(shared_real):
