@@ -42,7 +42,7 @@ class Answer:
         spools: Spools | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._spools = spools
+        self._spools, self._given_up = spools, False
         self.media_type, self.filename, self.notes = media_type, filename, notes
         self._closed = closed
         self._rest: Iterator[bytes] = iter(pieces)
@@ -72,7 +72,8 @@ class Answer:
     def set_aside(self) -> None:
         """Make at once what is not made yet, on disk, for a client that takes its time; memory is free of it.
 
-        Where there is no space for it nothing changes. It may be called between two pieces.
+        Where there is no space for it nothing changes. It may be called between two pieces, and ends soon when the
+        answer is closed meanwhile. Raises TooBusy where the space does not suffice: the answer breaks off.
         """
         if self.whole or self._spools is None:
             return
@@ -84,13 +85,17 @@ class Answer:
         with tempfile.TemporaryFile(prefix="bienmo-", buffering=0) as file:
             size = 0
             for piece in self._rest:
+                if self._given_up:
+                    return
                 file.write(piece)
                 size += len(piece)
+                spools.refuse_if_full(size)
             self._rest = spools.take(os.dup(file.fileno()), size).pieces()
         self.close()
 
     def close(self) -> None:
         """Give up what the answer holds; twice does no harm."""
+        self._given_up = True
         closed, self._closed = self._closed, lambda: None
         closed()
 

@@ -33,6 +33,9 @@ CHUNKED = ("file", "zarr", "collection")
 OPENABLE = (*LOCAL, *afar.PROTOCOLS)
 """The protocols that can be cut, the cheapest first; of `http` NetCDF files and Zarr groups only."""
 
+ESTIMATES = 16
+"""Estimates that are made at once, or wait: they need no turn among the subsets, and must not take every thread."""
+
 LARGE_BYTES = 4_000_000
 """Raw bytes of a cut from which on it is large: few of them are made at once."""
 
@@ -65,7 +68,10 @@ class Catalog:
         self.tallies = Tallies(settings.home / "tallies")
         self._sources = tuple(sources)
         self._spools = Spools(settings.spool_bytes)
-        self._turns = Turns(settings.client_active, settings.client_waiting, settings.queue)
+        self._turns = Turns(
+            settings.client_active, settings.client_waiting, settings.queue, settings.readers + settings.queue
+        )
+        self._estimates = Turns(settings.client_active, settings.client_waiting, ESTIMATES, ESTIMATES)
         self._makers = threading.BoundedSemaphore(settings.makers)
 
     @cached_property
@@ -228,8 +234,15 @@ class Catalog:
                 filename=f"{record.id}.{suffix}",
             )
 
-    def estimate(self, record_id: str, cut: Cut, suffix: str) -> Estimate:
+    def estimate(self, record_id: str, cut: Cut, suffix: str, *, client: str = "") -> Estimate:
         """Return what a cut would cost, before anything but coordinates is read. Raises as `subset`."""
+        give_back = self._estimates.take(client) if client else _nothing
+        try:
+            return self._estimated(record_id, cut, suffix)
+        finally:
+            give_back()
+
+    def _estimated(self, record_id: str, cut: Cut, suffix: str) -> Estimate:
         chosen = formats.named(suffix)
         record = self.store.get(record_id)
         distribution = openable(record)

@@ -62,9 +62,9 @@ class Spools:
             threading.RLock()
         )  # a spool may be collected, and so closed, by the thread that has the lock
 
-    def refuse_if_full(self) -> None:
-        """Raise TooBusy where there is no space left."""
-        if self._bytes >= self._limit:
+    def refuse_if_full(self, size: int = 0) -> None:
+        """Raise TooBusy where there is no space left, for what has `size` bytes by now."""
+        if self._bytes + size >= self._limit:
             raise self._full()
 
     def take(self, fd: int, size: int) -> Spool:

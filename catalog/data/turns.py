@@ -17,10 +17,11 @@ class Turns:
         active: Requests of one client at work.
         waiting: Requests of one client that may wait for them.
         queue: Requests of all clients that may wait.
+        most: Requests of all clients that may be at work or wait, so that threads are left for all else.
     """
 
-    def __init__(self, active: int, waiting: int, queue: int) -> None:
-        self._active, self._waiting, self._queue = active, waiting, queue
+    def __init__(self, active: int, waiting: int, queue: int, most: int = 1 << 30) -> None:
+        self._active, self._waiting, self._queue, self._most = active, waiting, queue, most
         self._turn = threading.Condition()
         self._at_work: Counter[str] = Counter()
         self._standing: Counter[str] = Counter()
@@ -32,6 +33,12 @@ class Turns:
             TooBusy: Too many requests of this client, or of all, wait already.
         """
         with self._turn:
+            if self._at_work.total() + self._standing.total() >= self._most:
+                raise TooBusy(
+                    f"{self._most} requests are at work or wait",
+                    hint="try again in a few seconds",
+                    details={"retry_after": 5, "setting": "BIENMO_QUEUE"},
+                )
             if self._at_work[client] >= self._active:
                 if self._standing[client] >= self._waiting or self._standing.total() >= self._queue:
                     raise TooBusy(

@@ -63,6 +63,6 @@ async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
             yield piece
             waited += anyio.current_time() - began
             if waited > PATIENCE_SECONDS:
-                await anyio.to_thread.run_sync(answer.set_aside)
+                await anyio.to_thread.run_sync(answer.set_aside, abandon_on_cancel=True)
     finally:
         answer.close()

@@ -248,7 +248,8 @@ def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
     )
     def get_estimate(request: Request, record_id: Id, suffix: Suffix) -> Response:
         """Answer what the same subset would cost: cells, rows, bytes and seconds; nothing is read."""
-        found = catalog.estimate(record_id, subset.parse(parameters_of(request)), suffix)
+        cut, client = subset.parse(parameters_of(request)), request.client.host if request.client else ""
+        found = catalog.estimate(record_id, cut, suffix, client=client)
         return _json(found.model_dump(mode="json"))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from catalog.answers import HEAD_BYTES, PIECE_BYTES, Answer, gathered, of_spool, read_end, written_end
 from catalog.data.spools import Spools
-from catalog.errors import DataUnreadable, NotSubsettable
+from catalog.errors import DataUnreadable, NotSubsettable, TooBusy
 
 SIZES = st.lists(
     st.sampled_from([0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, HEAD_BYTES + 1]), max_size=6
@@ -84,3 +84,28 @@ def test_the_notes_of_a_worker_are_taken_off_the_end():
 def test_an_end_that_is_none_is_an_error(data):
     with pytest.raises(DataUnreadable):
         read_end(spooled(data))
+
+
+def test_an_answer_that_is_given_up_is_not_made_to_its_end():
+    made = []
+
+    def endless():
+        while True:
+            yield b"x" * HEAD_BYTES
+            made.append(1)
+            if len(made) == 5:
+                answer.close()
+
+    spools = Spools(1 << 40)
+    answer = Answer(endless(), media_type="x/y", filename="a", spools=spools)
+    answer.set_aside()
+    assert (len(made), spools._bytes) == (5, 0)
+
+
+def test_no_more_is_set_aside_than_there_is_space_for():
+    spools = Spools(5 * HEAD_BYTES)
+    pieces = (b"x" * HEAD_BYTES for _ in iter(int, 1))
+    answer = Answer(pieces, media_type="x/y", filename="a", spools=spools)
+    with pytest.raises(TooBusy):
+        answer.set_aside()
+    assert spools._bytes == 0

@@ -49,3 +49,12 @@ def test_what_one_client_has_waiting_is_limited_and_others_are_not_refused():
         waiting[0].result(10)()
     assert not turns._at_work
     assert not turns._standing
+
+
+def test_of_all_clients_together_no_more_are_let_in_than_there_are_threads_for():
+    turns = Turns(2, 3, 10, most=4)
+    held = [turns.take(f"client {number}") for number in range(4)]
+    with pytest.raises(TooBusy, match="4 requests"):
+        turns.take("another")
+    held.pop()()
+    turns.take("another")
