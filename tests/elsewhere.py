@@ -54,11 +54,17 @@ class _Quiet(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *args: Any) -> None:
+        """Say nothing of a client that left."""
+
+
 @contextlib.contextmanager
 def listening(handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1") -> Iterator[str]:
     """Run a handler; its address."""
-    with ThreadingHTTPServer((host, 0), handler) as server:
-        server.daemon_threads = True
+    with _Server((host, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
