@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from catalog.data import axes as ax
 from catalog.data.clock import NEVER, duration, position
-from catalog.data.coverage import cover, spacing
+from catalog.data.coverage import cover
 from catalog.data.curvilinear import plane
 from catalog.data.grids import Grid
 from catalog.data.lines import CIRCLE, Line, slack_of, spelled
 from catalog.data.meshes import meshes
 from catalog.data.positions import Pair, first_pair, is_lines, pairs_of
-from catalog.errors import DataUnreadable, NotSubsettable, OutsideDomain
+from catalog.errors import BadRequest, DataUnreadable, NotSubsettable, OutsideDomain
 from catalog.record import BBox
 
 _Floats = npt.NDArray[np.float64]
@@ -246,12 +246,50 @@ def near(grid: Grid, centres: Centres, first: float, last: float) -> str:
     if not np.isfinite(placed).any():
         return ""
     nearest = float(values[np.nanargmin(np.abs(placed - middle))])
-    step = spacing(values)
-    return f"; the nearest centre is {nearest:.7g}" + (f", and centres are {step:.4g} apart" if step else "")
+    step = _spacing(placed, middle)
+    return f"; the nearest centre is {nearest:.7g}" + (
+        f", and centres are {step:.4g} apart there" if step else ""
+    )
 
 
-def outside(grid: Grid, said: str) -> OutsideDomain:
-    """Return the error that says where the data are, after a sentence of what was asked."""
+def _spacing(values: _Floats, around: float) -> float | None:
+    """The step between the two values around a number, or at the end that is nearest to it; None of a single one."""
+    known = np.unique(values[np.isfinite(values)])
+    if known.size < 2:  # noqa: PLR2004
+        return None
+    after = int(np.clip(np.searchsorted(known, around), 1, known.size - 1))
+    return float(known[after] - known[after - 1])
+
+
+def way_out(grid: Grid, centres: Centres, asked: tuple[Any, Any], *, snaps: bool) -> str:
+    """Return what to write instead, where what was asked lies between two times or depths of the data; else nothing.
+
+    Args:
+        grid: The data.
+        centres: Those of the time or the depth, of which none is inside.
+        asked: First and last instant, or metres.
+        snaps: Whether a single one was asked for, which `method=nearest` brings to the nearest.
+    """
+    name = centres.names[0]
+    first, last = asked
+    if first is None or last is None or len(centres.names) > 1:
+        return ""
+    values = line(grid, centres.label, name).values
+    if centres.label == "time":
+        clock, values = grid.clock(name), grid.values(name).ravel()
+        try:
+            first, last = clock.number(first), clock.number(last)
+        except BadRequest:  # the 31st that a month is read to the end of
+            return ""
+    if not np.nanmin(values) < first <= last < np.nanmax(values):
+        return ""
+    at = int(np.nanargmin(np.abs(values - (first + last) / 2)))
+    said = f"{values[at]:.7g}" if centres.label == "depth" else clock.instants(values[at : at + 1])[0]
+    return f"the nearest is {centres.label}={said}" + ("; or add method=nearest" if snaps else "")
+
+
+def outside(grid: Grid, said: str, hint: str = "") -> OutsideDomain:
+    """Return the error that says where the data are, after a sentence of what was asked, and a way out if known."""
     found = grid.keep("cover", lambda: cover(grid.dataset))
     time, vertical = found["time"] or {}, found["vertical"]
     domain: dict[str, Any] = {
@@ -265,5 +303,7 @@ def outside(grid: Grid, said: str) -> OutsideDomain:
     where += [f"depth {vertical[0]:.7g}/{vertical[1]:.7g} m"] if vertical else []
     data = "; ".join(where) or "no known place"
     return OutsideDomain(
-        f"{said}; the data are in {data}", hint="ask within the data's domain", details={"domain": domain}
+        f"{said}; the data are in {data}",
+        hint=hint or "ask within the data's domain",
+        details={"domain": domain},
     )

@@ -1,7 +1,8 @@
 """What is asked of a dataset: variables × place (box, shape, indices) × time × depth × stride, then what is made of it.
 
 A single instant or depth is exact, as `indices` are; `method=nearest` lets it mean the nearest step or level that is at
-most half a step away, as ERDDAP does unasked, and the answer then says both (`requested_time`, `requested_depth`).
+most half a step away, as ERDDAP does unasked, and the answer then says both (`requested_time`, `requested_depth`). A
+day without a time of day is all of it; with `method=nearest`, where no step lies in it, the step nearest to its noon.
 """
 
 import math
@@ -20,6 +21,7 @@ from catalog.search import read_bbox
 MAX_VARIABLES = 1_000
 _READ = ("variables", "bbox", "time", "depth", "stride", "indices", "coords", "method", "qc", "reduce")
 _WORDS = {"method": ("", "nearest", "linear"), "qc": ("", "good")}
+_DAY = ("T00:00:00Z", "T23:59:59.999999Z")
 _STRIDE = re.compile(r"(?:(?P<axis>[^\s:,][^:,]*):)?(?P<step>[1-9]\d{0,8})")
 _HINTS = {
     "variables": "write variables=adt,ugos",
@@ -104,6 +106,13 @@ def parse(parameters: Mapping[str, str]) -> Cut:
         qc=qc,
         **texts,
     )
+
+
+def single_day(time: tuple[str | None, str | None]) -> str:
+    """Return the day that a range of time is the whole of, as `2000-02-20`; empty for any other range."""
+    first, last = (text or "" for text in time)
+    day = first.removesuffix(_DAY[0])
+    return day if day != first and last == day + _DAY[1] else ""
 
 
 def _word(name: str, text: str) -> Any:

@@ -8,9 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from catalog.data.centres import Centres, depth_factor, in_box, in_depth, in_time, line, near, outside
+from catalog.data.centres import (
+    Centres,
+    depth_factor,
+    in_box,
+    in_depth,
+    in_time,
+    line,
+    near,
+    outside,
+    way_out,
+)
 from catalog.data.completing import completed
-from catalog.data.cuts import Cut
+from catalog.data.cuts import Cut, single_day
 from catalog.data.grids import Grid
 from catalog.data.positions import pair_of
 from catalog.data.striding import check_whole, strided
@@ -108,13 +118,18 @@ def _asked(grid: Grid, cut: Cut) -> list[Centres]:
         found.append(in_time(grid, cut.time))
         if found[-1].empty:
             found[-1].check_known(grid)
-            raise outside(grid, _nothing(found[-1], ()))
+            snaps = not cut.method and (cut.time[0] == cut.time[1] or single_day(cut.time))
+            raise outside(
+                grid, _nothing(found[-1], ()), way_out(grid, found[-1], cut.time, snaps=bool(snaps))
+            )
         check_grid(grid, cut, "time", found[-1].dimensions)
     if cut.depth:
         found.append(in_depth(grid, cut.depth))
         if found[-1].empty:
             found[-1].check_known(grid)
-            raise outside(grid, _nothing(found[-1], ()) + near(grid, found[-1], *cut.depth))
+            snaps = not cut.method and cut.depth[0] == cut.depth[1]
+            said = _nothing(found[-1], ()) + near(grid, found[-1], *cut.depth)
+            raise outside(grid, said, way_out(grid, found[-1], cut.depth, snaps=snaps))
         check_grid(grid, cut, "depth", found[-1].dimensions)
     return found
 

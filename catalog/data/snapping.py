@@ -1,7 +1,8 @@
 """Single instants and depths that lie between the steps of the data: the nearest step, or numbers between two.
 
 Nothing snaps unasked: `method=nearest` takes the nearest step or level (within the reach that `catalog.data.nearest`
-tells), and `method=linear` the straight line between the two around it, never beyond the first and last.
+tells), and `method=linear` the straight line between the two around it, never beyond the first and last. A day without
+a time of day has the steps that lie in it; where none does, `method=nearest` takes the step nearest to its noon.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ import xarray as xr
 
 from catalog.data import geometry
 from catalog.data.cells import Cells, Indices
-from catalog.data.cuts import Cut
+from catalog.data.centres import in_time
+from catalog.data.cuts import Cut, single_day
 from catalog.data.grids import Grid
 from catalog.data.nearest import nearest_depth, nearest_time
 from catalog.data.picking import depth_factor, line, outside
@@ -55,6 +57,10 @@ def snapped(grid: Grid, request: Cut, shape: geometry.Shape | None) -> Snap:
         else:
             found = _stepped(found, "time", nearest_time(grid, time[0]).indices)
         found = _with(found, free_name(grid, "requested_time"), asked)
+    elif request.method == "nearest" and time and (day := _empty_day(grid, time)):
+        found = _stepped(found, "time", nearest_time(grid, f"{day}T12:00:00Z").indices)
+        asked = xr.Variable((), day, {"long_name": "day asked for"})
+        found = _with(found, free_name(grid, "requested_time"), asked)
     if depth is not None:
         asked = xr.Variable((), depth, {"long_name": "depth asked for, positive down", "units": "m"})
         name = _line(grid, grid.axes.vertical)
@@ -64,6 +70,14 @@ def snapped(grid: Grid, request: Cut, shape: geometry.Shape | None) -> Snap:
             found = _stepped(found, "depth", nearest_depth(grid, depth).indices)
         found = _with(found, free_name(grid, "requested_depth"), asked)
     return found
+
+
+def _empty_day(grid: Grid, time: tuple[str | None, str | None]) -> str:
+    """The day that is asked for, where no step of the time axis lies in it."""
+    day, name = single_day(time), grid.axes.time
+    if not (day and name) or grid.axes.lead or grid.dataset.variables[name].ndim > 1:
+        return ""
+    return day if in_time(grid, time).empty else ""
 
 
 def _stepped(snap: Snap, label: str, indices: Mapping[str, int]) -> Snap:

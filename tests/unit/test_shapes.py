@@ -252,11 +252,31 @@ def test_a_single_time_or_depth_snaps_only_when_asked():
     got = cut(known, time="2000-01-09T00:00:00Z", method="linear", coords="POINT(110 10)", variables="cell")
     want = known.dataset.cell.values[:2, 5, 5] * 0.5 @ [0.2, 0.8]
     assert (got.cell.item(), got.time.item()) == (pytest.approx(want), pytest.approx(8.0))
+    day = cut(known, time="2000-01-14", method="nearest")
+    assert (day.time.values.tolist(), day.requested_time.item()) == ([10.0], "2000-01-14")
+    assert "requested_time" not in cut(known, time="2000-01-11", method="nearest").variables
+    with pytest.raises(OutsideDomain):
+        cut(known, time="2000-03-01", method="nearest")
+    for when in ("2000-01-14", "2000-01-14T00:00:00Z"):
+        with pytest.raises(OutsideDomain) as refused:
+            cut(known, time=when)
+        assert refused.value.hint == "the nearest is time=2000-01-11T00:00:00Z; or add method=nearest"
+    with pytest.raises(OutsideDomain):
+        cut(grid(COLUMNS[2], ROWS[2], times=9).dataset.isel(time=[0, 8]), time="2000-02")
     levels = known.dataset.rename(time="depth")
     levels["depth"].attrs = {"units": "m", "positive": "down"}
     assert cut(levels, coords="POINT(110 10 12)").depth.values.tolist() == [10.0]
     got = cut(levels, depth="12", method="nearest")
     assert (got.depth.item(), got.requested_depth.item()) == (10.0, 12.0)
+    levels["depth"] = ("depth", [0.0, 10, 500], {"units": "m", "positive": "down"})
+    with pytest.raises(
+        OutsideDomain, match=r"nearest centre is 0, and centres are 10 apart there"
+    ) as refused:
+        cut(levels, depth="4")
+    assert refused.value.hint == "the nearest is depth=0; or add method=nearest"
+    with pytest.raises(OutsideDomain) as refused:
+        cut(levels, depth="501")
+    assert refused.value.hint == "ask within the data's domain"
 
 
 @given(
