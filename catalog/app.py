@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from catalog import interfaces, web
 from catalog.errors import BadRequest, CatalogError, NotFound
-from catalog.interfaces.api import PROBLEM, dump, problem
+from catalog.interfaces._describing import PROBLEM
+from catalog.interfaces.api import dump, problem
 from catalog.service import Catalog
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,10 @@
 """What a subset will cost, before it is made."""
 
 from catalog import formats
+from catalog.crediting import credited, credits_of
 from catalog.data import subset
 from catalog.data.grids import Grid
-from catalog.record import Model
+from catalog.record import Model, Record
 
 DECODED_PER_SECOND = 400_000_000
 """Bytes that one core reads, inflates and unshuffles in a second (docs/reference/benchmarks.md)."""
@@ -17,14 +18,15 @@ class Estimate(Model):
     """What a cut costs.
 
     Args:
-        cells: Cells of data, over all variables.
-        rows: Rows of the long table that CSV and its like have.
+        cells: Cells of data, over all variables; of a reduction, those that are read for it.
+        rows: Rows of the long table that CSV and its like have; of a reduction, of what is read for it.
         bytes: Bytes of the answer; exact where `exact`.
-        exact: Whether `bytes` is the very number.
+        exact: Whether `bytes` is the very number, but for what the answer has to say once it is read (that all cells
+            are masked).
         result_bytes: Bytes of the unpacked numbers.
         decoded_bytes: Bytes of chunks that are inflated.
         seconds: Seconds of one core, about.
-        allowed: Whether it is within the limits.
+        allowed: Whether it is within the limits of bytes; a format may have limits of its own.
     """
 
     cells: int
@@ -37,10 +39,13 @@ class Estimate(Model):
     allowed: bool
 
 
-def estimate(grid: Grid, cut: subset.Cut, chosen: formats.Format, limits: subset.Limits) -> Estimate:
+def estimate(
+    grid: Grid, cut: subset.Cut, chosen: formats.Format, limits: subset.Limits, record: Record | None = None
+) -> Estimate:
     """Return what a cut costs in a format; nothing but coordinates is read.
 
-    The bytes of a format that does not know its length are an order of magnitude: a text has about nine bytes for each
+    Only with the record, whose words the answer has, is the number of bytes exact. The bytes of a format that does not
+    know its length are an order of magnitude: a text has about nine bytes for each
     cell and coordinate of a row, other formats as many as the unpacked numbers.
 
     Raises:
@@ -49,8 +54,9 @@ def estimate(grid: Grid, cut: subset.Cut, chosen: formats.Format, limits: subset
     found = subset.cost(grid, cut)
     allowed = found.result_bytes <= limits.result_bytes and found.decoded_bytes <= limits.decoded_bytes
     exact = None
-    if allowed and chosen.STREAMS and not cut.reduce:
-        exact = formats.length(chosen, subset.part(grid, cut, "estimate", limits))
+    if record and allowed and chosen.STREAMS and not cut.reduce:
+        part = credited(subset.part(grid, cut, record.id, limits), credits_of(record))
+        exact = formats.length(chosen, part)
     text = chosen.MEDIA_TYPE.startswith("text/") or "json" in chosen.MEDIA_TYPE
     about = _TEXT_BYTES * (found.cells + found.rows * _COORDINATES) if text else found.result_bytes
     cells_a_second = _TEXT_CELLS if text else _BINARY_CELLS

@@ -248,7 +248,7 @@ class Catalog:
         distribution = openable(record)
         limits = self._limits
         if grid := self._grid(distribution):
-            return estimating.estimate(grid, cut, chosen, limits)
+            return estimating.estimate(grid, cut, chosen, limits, record)
         if distribution.protocol not in LOCAL:
             return self.remote.estimate(distribution, cut, suffix, limits)
         found = self.workers.run(

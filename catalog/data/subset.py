@@ -113,10 +113,10 @@ def _cost(grid: Grid, request: Cut, masks: bool) -> Cost:  # noqa: FBT001 - as `
 
 
 def _line(request: Cut, record_id: str, without: tuple[str, ...]) -> str:
-    """What is added to the history."""
+    """What is added to the history; the same length whenever it is made."""
     asked = "&".join(f"{key}={value}" for key, value in request.parameters().items())
     said = f"; without {', '.join(without)}, which cannot be cut" if without else ""
-    return f"{now()} Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}{said}"
+    return f"{now()[:19]}Z Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}{said}"
 
 
 def _variables(grid: Grid, place: Placed, names: tuple[str, ...]) -> dict[str, xr.Variable]:

@@ -1,26 +1,24 @@
 """The JSON API of the catalog: /api/datasets and their subsets, /api/sources, /api/runs, /health."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from catalog import formats
 from catalog.data import subset
 from catalog.errors import BadRequest, CatalogError
+from catalog.interfaces._describing import PROBLEMS, Id, Suffix, answers
 from catalog.interfaces._sending import INERT, send
 from catalog.record import Record
 from catalog.search import Page, parse
 from catalog.search import Query as Question
 from catalog.service import Catalog, openables
 
-PROBLEM = "application/problem+json"
 MAX_RUNS = 500
-Id = Annotated[str, Path(description="The record's id, as the search gives it.")]
-Suffix = Annotated[str, Path(description="The format: nc, csv, parquet, …; /docs/formats lists them.")]
 
 
 def problem(error: CatalogError, *, instance: str = "") -> dict[str, Any]:
@@ -108,27 +106,6 @@ def sources(catalog: Catalog) -> dict[str, Any]:
 def runs(catalog: Catalog, source: str | None = None, limit: int = 50) -> dict[str, Any]:
     """Answer with the runs, newest first. Raises NotFound for an unknown source."""
     return {"runs": [run.model_dump(mode="json") for run in catalog.runs(source, limit=limit)]}
-
-
-PROBLEMS: Mapping[int, str] = {
-    400: "a parameter cannot be read",
-    404: "there is no such thing",
-    410: "withdrawn",
-    413: "the answer would be too large",
-    422: "outside the data, or no data that can be cut",
-    429: "too busy",
-    502: "the data could not be read",
-    503: "the file is not the one that was harvested",
-    504: "the reader did not finish",
-}
-
-
-def answers(media: Iterable[str], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what an address answers, for OpenAPI: media types of a success, and the problems there may be."""
-    return {
-        200: {"content": {kind: {} for kind in media}},
-        **{status: {"description": PROBLEMS[status], "content": {PROBLEM: {}}} for status in statuses},
-    }
 
 
 _ONE = answers(["application/json"], 400, 404, 410)

@@ -13,12 +13,11 @@ from catalog.data import opening
 from catalog.data.blocks import chunks_of
 from catalog.errors import BadRequest, NotSubsettable, TooLarge
 from catalog.formats import zarr
+from catalog.interfaces._describing import PROBLEMS, Id, answers
 from catalog.interfaces._sending import INERT
-from catalog.interfaces.api import PROBLEMS, answers
 from catalog.record import Distribution
 from catalog.service import CHUNKED, Catalog, openable
 
-Id = Annotated[str, Path(description="The record's id, as the search gives it.")]
 Key = Annotated[str, Path(description="A member of the store: .zmetadata, name/.zarray, name/0.0.0.")]
 
 

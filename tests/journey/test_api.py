@@ -198,3 +198,20 @@ def test_a_reader_serves_one_cut_after_another(sample_home, suffix):
         first = catalog.workers.run(os.getpid)
         catalog.subset(SEA_LEVEL, parse({"bbox": TONKIN}), suffix).close()
         assert catalog.workers.run(os.getpid) == first
+
+
+@pytest.mark.parametrize("suffix", ["nc3", "dods", "mat"])
+@pytest.mark.parametrize("asked", [{}, {"bbox": TONKIN}, {"variables": "adt", "coords": "POINT(107.6 19.6)"}])
+def test_an_estimate_knows_the_bytes_of_formats_that_know_their_length(client, subset, suffix, asked):
+    known = client.get(f"/api/datasets/{SEA_LEVEL}/subset.{suffix}/estimate", params=asked).json()
+    assert known["allowed"]
+    assert known["exact"]
+    assert known["bytes"] == len(subset(suffix, **asked).content)
+
+
+def test_an_estimate_says_what_is_not_allowed_and_reads_nothing(client):
+    asked = {"indices": "nowhere[0]"}
+    assert client.get(f"/api/datasets/{SEA_LEVEL}/subset.csv/estimate", params=asked).status_code == 400
+    known = client.get(f"/api/datasets/{SEA_LEVEL}/subset.csv/estimate").json()
+    assert not known["exact"]
+    assert known["cells"] == 3 * known["rows"]
