@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numcodecs import Shuffle, Zlib
 
 from catalog import formats
-from catalog.data import blocks, chunks, emptiness, listing, subset, tallies, tiling, twinning, twins
+from catalog.data import blocks, chunks, emptiness, listing, subset, tables, tallies, tiling, twinning, twins
 from catalog.data.costs import Cost
 from catalog.data.grids import Grid
 from catalog.data.shelf import identity
@@ -221,6 +221,8 @@ def test_a_twin_answers_as_its_source_to_the_byte(seas, name, cut, suffix, lazy)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subset, "now", lambda: "2020-02-02T00:00:00Z")
         patch.setattr(blocks, "BLOCK_BYTES", 600)
+        patch.setattr(tables, "_LOADED_BYTES", 600)
+        patch.setattr("catalog.formats.zarr._USUAL", range(1, 1 << 26))
         patch.setattr(emptiness, "SMALL", 0 if lazy else 4_000_000)
         always(patch)
         assert answer(twinned, cut, suffix) == answer(plain, cut, suffix)
@@ -427,25 +429,38 @@ def test_a_twin_stays_while_its_source_is_away(own):
 
 def test_a_source_written_to_meanwhile_gets_no_twin(tmp_path, monkeypatch):
     small(monkeypatch)
-    path = packed(tmp_path / "a.nc")
+    path = folder(tmp_path / "a.zarr")
     kept, key, grid = twins.Twins(tmp_path / "twins", 10**9), identity(way(path)), grid_of(path)
 
     def tell(done, whole):
-        if done > whole * 0.7:
-            os.utime(path, ns=(1, 1))
+        if done == whole:  # all of it was read twice
+            os.utime(path / "sst" / "2.0.0", ns=(1, 1))
 
     with pytest.raises(CatalogError):
         twinning.make(kept, grid, way(path), key, "record", tell=tell)
     assert [each.name for each in kept.folder.iterdir()] == [".lock"]
 
 
-def test_a_writer_that_writes_wrong_numbers_is_found_out(tmp_path, monkeypatch):
+def one_cell(cells):
+    """Another number in one cell of the second step."""
+    found = cells.copy()
+    found[1, 0, 0] += 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("encoded", lambda right: lambda cells, shape: right(one_cell(cells), shape)),
+        ("_Tiles._taken", lambda right: lambda *place: np.roll(right(*place), 1, 0)),
+    ],
+)
+def test_a_writer_that_writes_wrong_numbers_is_found_out(tmp_path, monkeypatch, name, wrong):
+    """One cell of a tile; and times that the gathering itself mistakes, both times alike."""
     small(monkeypatch)
     path = packed(tmp_path / "a.nc")
-    right = twinning.encoded
-    monkeypatch.setattr(
-        twinning, "encoded", lambda cells, shape: right(cells + (cells == cells.max()), shape)
-    )
+    place = f"catalog.data.twinning.{name}"
+    monkeypatch.setattr(place, wrong(twinning.encoded if name == "encoded" else twinning._Tiles._taken))
     kept = twins.Twins(tmp_path / "twins", 10**9)
     with pytest.raises(DataUnreadable, match="not equal"):
         twinning.make(kept, grid_of(path), way(path), identity(way(path)), "record")
