@@ -15,6 +15,9 @@ PERIODS = ("day", "month", "season", "year")
 CYCLES = ("month", "season", "dayofyear")
 """Periods that come again each year."""
 
+REDUCED = "reduced"
+"""In the encoding of a coordinate whose values are middles of several, with bounds: the period, or empty for all."""
+
 _SEASONS = "DJF MAM JJA SON"
 
 
@@ -60,7 +63,8 @@ def grouped(dataset: xr.Dataset, axes: Axes, period: str, *, cyclic: bool = Fals
     attributes = {
         k: v for k, v in variable.attrs.items() if k not in {"bounds", "climatology", "actual_range"}
     }
-    time = xr.Variable((along,), ends.mean(axis=1), {**attributes, "bounds": f"{name}_bounds"})
+    attributes["bounds"] = f"{name}_bounds"
+    time = xr.Variable((along,), ends.mean(axis=1), attributes, {REDUCED: period})
     bounds = xr.Variable((along, "bounds"), ends)
     return Groups(
         labels.astype(np.intp), found.size, along, along, {str(name): time, f"{name}_bounds": bounds}

@@ -2,7 +2,8 @@
 
 Every function takes the unpacked numbers, in double precision, and leaves missing ones out; where all are missing, the
 result is missing. A mean over longitudes or latitudes is that of the cells, not weighted by their area; `cell_methods`
-(CF conventions §7.3) says what was done.
+(CF conventions §7.3) says what was done, in its comments (§7.3.2) also by which period. A time that stands for several
+is the middle of them; their first and last are its bounds, and a note of the answer.
 """
 
 import re
@@ -14,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from catalog.data import axes as ax
 from catalog.data import moments
 from catalog.data.axes import Axes
 from catalog.data.blocks import blocks
 from catalog.data.origin import Origin, origin
 from catalog.data.packing import unpack
-from catalog.data.periods import CYCLES, PERIODS, Groups, grouped
-from catalog.errors import BadRequest, NotSubsettable
+from catalog.data.periods import CYCLES, PERIODS, REDUCED, Groups, grouped
+from catalog.errors import BadRequest, CatalogError, NotSubsettable
 
 _WRITTEN = re.compile(r"\s*([a-z]+|p\d{1,3}(?:\.\d+)?)\s*\(([^()]*)\)\s*(?:,|;|$)")
 _MOST = 8
@@ -90,7 +92,7 @@ def reduced(dataset: xr.Dataset, reductions: tuple[Reduction, ...]) -> xr.Datase
     """
     for reduction in reductions:
         dataset = _reduced(dataset, reduction)
-    return dataset
+    return _noted(dataset)
 
 
 def _reduced(dataset: xr.Dataset, reduction: Reduction) -> xr.Dataset:
@@ -106,9 +108,13 @@ def _reduced(dataset: xr.Dataset, reduction: Reduction) -> xr.Dataset:
         assert groups
         return _anomalies(dataset, numbers, groups, reduction)
     function = "mean" if reduction.function == "climatology" else reduction.function
-    made = {
-        name: _variable(dataset[name].variable, dimensions, function, groups, reduction) for name in numbers
-    }
+    comment = _comment(dataset, known.axes, dimensions, reduction)
+    made = {}
+    for name in numbers:
+        variable = dataset[name].variable
+        left, values = _reckoned(variable, dimensions, function, groups)
+        attributes = _attributes(variable.attrs, reduction, function, comment)
+        made[name] = xr.Variable(left, values, attributes, _told(variable, reduction))
     kept = {
         str(name): variable
         for name, variable in dataset.variables.items()
@@ -170,14 +176,53 @@ def _dimensions(dataset: xr.Dataset, axes: Axes, reduction: Reduction) -> tuple[
     return tuple(found)
 
 
-def _variable(
-    variable: xr.Variable,
-    dimensions: tuple[str, ...],
-    function: str,
-    groups: Groups | None,
-    reduction: Reduction,
-) -> xr.Variable:
-    """One variable after a reduction."""
+def _comment(dataset: xr.Dataset, axes: Axes, dimensions: tuple[str, ...], reduction: Reduction) -> str:
+    """What the words of `cell_methods` do not say: the period, and that cells are not weighted by their area."""
+    said = []
+    if reduction.period:
+        cyclic = " of the year" if reduction.function == "climatology" and reduction.period == "month" else ""
+        said.append(f"by {reduction.period}{cyclic}")
+    there = {
+        role: set(map(str, dataset[name].dims)) if name in dataset.variables else set[str]()
+        for role, name in (("x", axes.longitude), ("y", axes.latitude), ("t", axes.time))
+    }
+    level = (there["x"] | there["y"]) - there["t"]
+    level &= set(dimensions)
+    if level and reduction.function not in {"min", "max", "count"}:
+        said.append("of cells, not weighted by area")
+    return ", ".join(said)
+
+
+def _noted(dataset: xr.Dataset) -> xr.Dataset:
+    """The result with a note of what its times are, where each is the middle of several."""
+    name = origin(dataset).axes.time
+    if name not in dataset.variables or REDUCED not in dataset[name].encoding:
+        return dataset
+    bounds, period = f"{name}_bounds", dataset[name].encoding[REDUCED]
+    ends = np.asarray(dataset[bounds].values, np.float64)
+    try:
+        first, last = ax.clock(dataset, str(name)).instants(np.array([ends.min(), ends.max()]))
+    except CatalogError:
+        return dataset
+    if (ends[..., 0] == ends[..., 1]).all():
+        return dataset
+    said = f"{name} is the middle of {first} – {last}"
+    if period:
+        said = (
+            f"each {name} is the middle of the first and the last time of its {period} ({bounds}); "
+            f"the times run from {first} to {last}"
+        )
+    found = dataset.copy(deep=False)
+    found.encoding = {**dataset.encoding, "notes": (*dataset.encoding.get("notes", ()), said)}
+    before = str(found.attrs.get("comment", "")).rstrip("\n")
+    found.attrs = {**found.attrs, "comment": f"{before}\n{said}" if before else said}
+    return found
+
+
+def _reckoned(
+    variable: xr.Variable, dimensions: tuple[str, ...], function: str, groups: Groups | None
+) -> tuple[list[str], npt.NDArray[Any]]:
+    """The dimensions and the numbers of a variable after a reduction."""
     names = tuple(map(str, variable.dims))
     axes = tuple(names.index(d) for d in dimensions if d in names)
     exact = unpack(np.empty(0, variable.dtype), variable.attrs).dtype
@@ -193,9 +238,7 @@ def _variable(
         left[at] = groups.dimension
     else:
         values, left = values.squeeze(axis=at), left[:at] + left[at + 1 :]
-    return xr.Variable(
-        left, values, _attributes(variable.attrs, reduction, function), _told(variable, reduction)
-    )
+    return left, values
 
 
 def _told(variable: xr.Variable, reduction: Reduction) -> dict[str, tuple[str, ...]]:
@@ -209,7 +252,9 @@ def _slabs(variable: xr.Variable) -> Iterator[tuple[tuple[slice, ...], npt.NDArr
         yield place, unpack(raw, variable.attrs).astype(np.float64)
 
 
-def _attributes(attributes: Mapping[Any, Any], reduction: Reduction, function: str) -> dict[str, Any]:
+def _attributes(
+    attributes: Mapping[Any, Any], reduction: Reduction, function: str, comment: str = ""
+) -> dict[str, Any]:
     found = {str(k): v for k, v in attributes.items() if not _LOST.fullmatch(str(k))}
     if function in {"count", "std", "anomaly"}:
         found.pop("standard_name", None)
@@ -223,12 +268,12 @@ def _attributes(attributes: Mapping[Any, Any], reduction: Reduction, function: s
         "anomaly": "anomaly",
     }
     method = said.get(function, function)
-    period = f" (interval: {reduction.period})" if reduction.period else ""
+    axes = ": ".join(reduction.axes)
     if method in {"count", "anomaly"} or method.startswith("p"):
-        text = f"{': '.join(reduction.axes)}: {reduction}"
+        text = f"{axes}: {reduction}" + (f" ({comment})" if comment else "")
         found["comment"] = f"{found['comment']}; {text}" if "comment" in found else text
     else:
-        text = f"{': '.join(reduction.axes)}: {method}{period}"
+        text = f"{axes}: {method}" + (f" (comment: {comment})" if comment else "")
         found["cell_methods"] = f"{found['cell_methods']} {text}" if "cell_methods" in found else text
     return found
 
@@ -246,15 +291,18 @@ def _middles(dataset: xr.Dataset, axes: Axes, dimensions: tuple[str, ...]) -> di
         variable = dataset[name].variable
         if not variable.ndim or variable.dtype.kind not in "iuf":
             continue
-        values = unpack(np.asarray(variable.values), variable.attrs).astype(np.float64).ravel()
+        bounds = f"{name}_bounds"
+        source = dataset[bounds].variable if REDUCED in variable.encoding else variable
+        values = unpack(np.asarray(source.values), variable.attrs).astype(np.float64).ravel()
         values = values[np.isfinite(values)]
         if not values.size:
             continue
         if name == axes.longitude:
             values = np.unwrap(values, period=360.0)
         attributes = {str(k): v for k, v in variable.attrs.items() if not _LOST.fullmatch(str(k))}
-        bounds = f"{name}_bounds"
-        found[name] = xr.Variable((), (values.min() + values.max()) / 2, {**attributes, "bounds": bounds})
+        attributes["bounds"] = bounds
+        middle = (values.min() + values.max()) / 2
+        found[name] = xr.Variable((), middle, attributes, {REDUCED: ""})
         found[bounds] = xr.Variable(("bounds",), np.array([values.min(), values.max()]))
     return found
 

@@ -11,6 +11,7 @@ import xarray as xr
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
 from catalog.data.origin import origin
+from catalog.data.periods import REDUCED
 from catalog.data.plain import words
 from catalog.errors import CatalogError, NotSubsettable
 
@@ -63,6 +64,11 @@ def field(dataset: xr.Dataset, format_name: str, most: int) -> Field:
         raise NotSubsettable(
             f"{format_name} holds grids of longitude and latitude, and these data are of geometry {axes.geometry}",
             hint="ask for NetCDF, or for GeoJSON or CSV with the position of each cell",
+        )
+    if not (dataset[axes.longitude].ndim and dataset[axes.latitude].ndim):
+        raise NotSubsettable(
+            f"{format_name} holds grids of longitude and latitude, and these data are reduced over them",
+            hint="ask for NetCDF or CSV",
         )
     plane = (str(dataset[axes.latitude].dims[0]), str(dataset[axes.longitude].dims[0]))
     numbers = [n for n in known.wanted if dataset[n].dtype.kind in "iufb" and n not in axes.coordinates]
@@ -119,14 +125,32 @@ def _texts(dataset: xr.Dataset, name: str, *, is_time: bool) -> list[str]:
     variable = dataset[name].variable
     if variable.dtype.kind not in "iuf":
         return [words(value) for value in np.atleast_1d(np.asarray(variable.values, object)).tolist()]
-    values = np.atleast_1d(ax.values(variable))
+    bounds = f"{name}_bounds"
+    if (
+        REDUCED in variable.encoding and bounds in dataset.variables
+    ):  # the middle is no time or depth of the data
+        ends = ax.values(dataset[bounds].variable)
+        pairs = [_said(dataset, name, ends[..., side].reshape(-1), is_time=is_time) for side in (0, 1)]
+        return [" – ".join(dict.fromkeys(pair)) for pair in zip(*pairs, strict=True)]
+    return _said(dataset, name, np.atleast_1d(ax.values(variable)), is_time=is_time)
+
+
+def _said(dataset: xr.Dataset, name: str, values: npt.NDArray[np.float64], *, is_time: bool) -> list[str]:
+    """Values of a coordinate in words: instants, or numbers with units."""
     if is_time:
         try:
             return ax.clock(dataset, name).instants(values)
         except CatalogError:
             pass
-    units = words(variable.attrs.get("units", "")).strip()
+    units = words(dataset[name].attrs.get("units", "")).strip()
     return [f"{value:.10g} {units}".strip() for value in values.tolist()]
+
+
+def ranges(dataset: xr.Dataset, name: str) -> list[str]:
+    """Return the first and last of each value of a coordinate that is the middle of several; none of any other."""
+    if name not in dataset.variables or REDUCED not in dataset[name].encoding:
+        return []
+    return _texts(dataset, name, is_time=name == origin(dataset).axes.time)
 
 
 def titled(name: str, attributes: Mapping[Any, Any]) -> str:

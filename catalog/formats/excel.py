@@ -16,6 +16,7 @@ from catalog.data.plain import plain_attributes, words
 from catalog.data.tables import Coordinate, Table, lay_out
 from catalog.errors import NotSubsettable, TooLarge
 from catalog.formats._credits import described, said
+from catalog.formats._fields import ranges
 
 SUFFIX = "xlsx"
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -142,6 +143,9 @@ def _tell(sheet: Any, dataset: xr.Dataset, table: Table, bold: Any) -> None:
     columns = [(c.name, c.attributes) for c in table.coordinates]
     for name, attributes in (*columns, *((n, v.attrs) for n, v in table.variables.items())):
         lines += [(name, key, words(value)) for key, value in described(attributes).items()]
+    for coordinate in table.coordinates:
+        ends = ranges(dataset, coordinate.name)
+        lines += [(coordinate.name, "first – last", text) for text in ends]
     for position, label in enumerate(("of", "name", "value")):
         sheet.write_string(0, position, label, bold)
     for row, line in enumerate(lines, 1):

@@ -1,15 +1,21 @@
 """Reductions against xarray's own, over the decoded numbers."""
 
+import io
+
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.data import axes as ax
 from catalog.data import blocks, reductions
 from catalog.data.origin import origin
 from catalog.errors import BadRequest, NotSubsettable
+from catalog.formats import excel
+from catalog.formats._fields import field
 
 
 def source(seed=0, times=None, packed=True, missing=0.3, shape=(3, 4)):
@@ -119,8 +125,38 @@ def test_reductions_follow_one_another():
     got = reduced(dataset, "mean(longitude,latitude); max(time:year)")
     wanted = decoded(dataset)["t"].mean(["lon", "lat"]).resample(time="YS").max()
     np.testing.assert_allclose(got["t"].values, wanted.values, rtol=1e-12)
-    assert got["t"].attrs["cell_methods"] == "longitude: latitude: mean time: maximum (interval: year)"
+    assert got["t"].attrs["cell_methods"] == (
+        "longitude: latitude: mean (comment: of cells, not weighted by area) time: maximum (comment: by year)"
+    )
     assert float(got["lon"]) == 105.0
+
+
+def test_a_time_that_is_a_middle_is_said_to_be_one():
+    dataset = source(missing=0.0)
+    ends = dataset_ends(dataset)
+    whole, months = reduced(dataset, "mean(time)"), reduced(dataset, "mean(time:month); mean(time)")
+    for got in (whole, months):
+        assert got.encoding["notes"] == (f"time is the middle of {ends[0]} – {ends[1]}",)
+        assert got.attrs["comment"].endswith(got.encoding["notes"][0])
+    assert list(field(whole, "GeoTIFF", 9).layers[0].told.values())[-1] == " – ".join(ends)
+    got = reduced(dataset, "mean(time:month)")
+    assert got["t"].attrs["cell_methods"] == "time: mean (comment: by month)"
+    (note,) = got.encoding["notes"]
+    assert note.startswith(
+        "each time is the middle of the first and the last time of its month (time_bounds)"
+    )
+    layers = [str(layer) for layer in field(got, "GeoTIFF", 99).layers]
+    assert layers[0].startswith(f"{ends[0]} – ")
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(excel.write(got))), read_only=True)
+    said = [row[2] for row in book["about"].iter_rows(values_only=True) if row[1] == "first – last"]
+    assert all(any(text in layer for layer in layers) for text in said)
+    assert len(said) == got.sizes["time"]
+
+
+def dataset_ends(dataset):
+    """The first and last instant of a dataset, as the catalog writes them."""
+    values = np.asarray(dataset["time"], float)
+    return ax.clock(dataset, "time").instants(values[[0, -1]])
 
 
 def test_a_shifted_axis_loses_no_digits():
