@@ -5,6 +5,7 @@ diacritics, lower case, đ→d) on both sides, so "nhiet do", "nhiệt độ" an
 to a record the Vietnamese and English names of its variables, so a question in one language finds data in the other.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Literal, get_args
@@ -99,10 +100,10 @@ def parse(parameters: Mapping[str, str]) -> Query:
     try:
         return Query(**fields)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
+        where = error.errors()[0]["loc"]
+        name = str(where[0]) if where else ""
         raise BadRequest(
-            f"{name}={str(parameters.get(name, ''))[:80]!r} cannot be read: {first['msg']}",
+            f"{name}={str(parameters.get(name, ''))[:80]!r} cannot be read",
             hint=_HINTS.get(name, ""),
         ) from error
 
@@ -113,12 +114,25 @@ def read_bbox(value: str) -> BBox:
     Raises:
         BadRequest: It is not four finite numbers within the poles.
     """
+    parts = value.split(",")
     try:
-        west, south, east, north = (float(part) for part in value.split(","))
-        return BBox.of(west, south, east, north)
+        numbers = [float(part) for part in parts]
     except ValueError as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise BadRequest(f"bbox={value[:80]!r} is not a box: {said}", hint=_HINTS["bbox"]) from error
+        raise _no_box(value, "a number cannot be read") from error
+    if len(numbers) != 4:  # noqa: PLR2004
+        raise _no_box(value, f"it has {len(numbers)} number{'s' * (len(numbers) != 1)}, and a box has four")
+    west, south, east, north = numbers
+    if not all(map(math.isfinite, numbers)):
+        raise _no_box(value, "a number is not finite")
+    if max(abs(south), abs(north)) > 90:  # noqa: PLR2004
+        raise _no_box(value, "a latitude lies beyond ±90")
+    if south > north:
+        raise _no_box(value, f"its south, {south:g}, lies north of its north, {north:g}")
+    return BBox.of(west, south, east, north)
+
+
+def _no_box(value: str, why: str) -> BadRequest:
+    return BadRequest(f"bbox={value[:80]!r} is not a box: {why}", hint=_HINTS["bbox"])
 
 
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')

@@ -123,9 +123,27 @@ def _wkt(text: str) -> Any:
         with np.errstate(all="ignore"):  # a number beyond float64 is infinite, and refused as such
             found = shapely.from_wkt(f"{match['type'].upper()} {match['body']}")
     except (shapely.errors.ShapelyError, ValueError) as error:
-        said = str(error).splitlines()[0][:100]
-        raise BadRequest(f"coords={text[:60]!r} cannot be read: {said}", hint=_HINT) from error
+        raise BadRequest(
+            f"coords={text[:60]!r} cannot be read as a {match['type'].upper()}: {_why(match['body'])}",
+            hint=_HINT,
+        ) from error
     return found
+
+
+def _why(body: str) -> str:
+    """What is likely wrong with the positions of a text that looks like a place."""
+    if body.count("(") != body.count(")"):
+        return "its brackets do not match"
+    positions = [part.split() for part in re.split(r"[(),]+", body) if part.strip()]
+    if any(len(position) not in {2, 3} for position in positions):
+        return "a position is two numbers, longitude and latitude, and a comma parts it from the next"
+    if any(
+        re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", n, re.IGNORECASE) is None
+        for p in positions
+        for n in p
+    ):
+        return "a number cannot be read"
+    return "a line has two positions, and a ring of an area four, with the first again at its end"
 
 
 def _geojson(text: str) -> Any:

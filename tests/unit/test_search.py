@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from catalog import words
 from catalog.errors import BadRequest
 from catalog.record import BBox, Party, Record, Text, TimeRange
-from catalog.search import MAX_TERMS, Query, exact_tokens, fold, matches, parse, terms, tokens
+from catalog.search import MAX_TERMS, Query, exact_tokens, fold, matches, parse, read_bbox, terms, tokens
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -120,3 +120,15 @@ def test_time_and_box_need_an_extent_to_match() -> None:
     climatology = record(extent={"time": TimeRange(start="0000-01-16T06:00:00Z", end="0000-12-16T18:00:00Z")})
     assert matches(climatology, Query(time=(None, "0000-01-16T06:00:00Z")))
     assert not matches(climatology, Query(time=("0001-01-01T00:00:00Z", None)))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("1,2,3", "it has 3 numbers, and a box has four"), ("a,1,2,3", "a number cannot be read"),
+     ("1,5,2,3", "its south, 5, lies north of its north, 3"), ("1,2,3,99", "a latitude lies beyond ±90"),
+     ("nan,1,2,3", "a number is not finite")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_box_is_said_in_words(text, said):
+    with pytest.raises(BadRequest) as refused:
+        read_bbox(text)
+    assert refused.value.message == f"bbox={text!r} is not a box: {said}"

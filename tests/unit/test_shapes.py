@@ -239,6 +239,22 @@ def test_indices_are_those_of_dap2(slabs, short):
     np.testing.assert_array_equal(got.lon.values, known.dataset.lon.values[key[2]])
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("POINT(1)", "a position is two numbers"),
+        ("POINT((1 2)", "its brackets do not match"),
+        ("POINT(1 1-)", "a number cannot be read"),
+        ("LINESTRING(1 2)", "a line has two positions"),
+        ("POLYGON((0 0,1 1,1 0,2 0))", "with the first again at its end"),
+    ],
+)
+def test_what_is_wrong_with_a_place_is_said_in_words(text, said):
+    with pytest.raises(BadRequest, match=said) as refused:
+        geometry.parse(text)
+    assert "Exception" not in refused.value.message
+
+
 def test_a_single_time_or_depth_snaps_only_when_asked():
     known = grid(COLUMNS[2], ROWS[2])
     with pytest.raises(OutsideDomain):
