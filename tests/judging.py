@@ -123,7 +123,7 @@ def _check_line(ocean, asked, got):
     x, y = degrees(ocean, "lon"), degrees(ocean, "lat")
     columns, rows = np.meshgrid(x, y) if ocean.shape == "lines" else (x, y)
     lon, lat = (got[name].values.astype(float) for name in ("lon", "lat"))
-    far = got["distance_along"].values * 1000
+    far = got["distance_along"].values
     assert np.all(np.diff(far) > 0)
     ends, corners = _lengths(asked.line)
     places = np.array([_cell(columns, rows, *_at(ends, corners, each)) for each in far]).reshape(-1, 2)

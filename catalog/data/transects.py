@@ -35,7 +35,7 @@ _Floats = npt.NDArray[np.float64]
 def along(grid: Grid, shape: geometry.Shape, names: tuple[str, ...]) -> Found:
     """Return the cells along a line, for the wanted variables of these names.
 
-    The answer has a dimension `distance_along` with a coordinate of that name: kilometres from the line's beginning to
+    The answer has a dimension `distance_along` with a coordinate of that name: metres from the line's beginning to
     the first of its points that lie in the cell.
 
     Raises:
@@ -58,10 +58,10 @@ def along(grid: Grid, shape: geometry.Shape, names: tuple[str, ...]) -> Found:
     _, first = np.unique(cells, return_index=True)
     chosen = there[np.sort(first)]
     dims = (free_name(grid, ALONG),)
-    said = {"long_name": "distance along the line from its beginning", "units": "km"}
+    said = {"long_name": "distance along the line from its beginning", "units": "m"}
     away = {"long_name": "great-circle distance from the line's point to the cell's centre", "units": "m"}
     added = {
-        dims[0]: xr.Variable(dims, far[chosen] / 1000, said),
+        dims[0]: xr.Variable(dims, far[chosen], said),
         free_name(grid, "distance"): xr.Variable(dims, found.distances[chosen], away),
     }
     places = {d: indices[chosen] for d, indices in found.indices.items()}

@@ -191,6 +191,11 @@ def test_a_transect_misses_no_cell_and_has_each_once(known, corners):
     numbers = got.cell.values[0].tolist()
     assert len(set(numbers)) == len(numbers)
     assert np.all(np.diff(got.distance_along.values) > 0)
+    assert (got.distance_along.attrs["units"], got.distance.attrs["units"]) == ("m", "m")
+    if len(corners) == 2 and got.distance_along.size > 2:
+        far = distance(*corners[0], got.lon.values[-1], got.lat.values[-1])
+        assert got.distance_along.values[-1] == pytest.approx(far, abs=2 * 600_000)
+        assert got.distance_along.values[-1] > 10_000
     x, y = known.values("lon"), known.values("lat")
     places = np.stack(np.unravel_index(numbers, (y.size, x.size)))
     np.testing.assert_array_equal(got.lat.values, y[places[0]])
