@@ -134,6 +134,16 @@ def test_only_what_is_asked_for_is_read(site, doors, door, most):
     assert len(site.asked) <= most
 
 
+def test_a_server_that_does_not_know_strides_is_found_out(site):
+    with hyperslabs(site.folder / "NETCDF4.nc", ("sst",)) as server:
+        server.understood = lambda query: query.replace(":2:", ":1:")
+        found = Distribution(protocol="opendap", address=server.address)
+        with afar.opened(found, REACH) as dataset:
+            assert dataset["sst"][0, 3:5, 3:5].shape == (2, 2)
+            with pytest.raises(DataUnreadable, match="another part of"):
+                _ = dataset["sst"][0, ::2, 0].values
+
+
 def large(path):
     """A file of 24 MB in chunks of 60 kB."""
     with netCDF4.Dataset(path, "w") as file:
@@ -157,7 +167,9 @@ def test_a_small_part_of_a_large_file_is_little(site, tmp_path):
     assert len(site.asked) <= 3
 
 
-def test_a_file_that_changes_meanwhile_is_not_mixed(site):
+@pytest.mark.parametrize("heeds", [True, False])
+def test_a_file_that_changes_meanwhile_is_not_mixed(site, heeds):
+    site.heeds = heeds
     path = large(site.folder / "changing.nc")
     with afar.opened(way(site, "changing.nc"), REACH) as dataset:
         content = bytearray(path.read_bytes())
@@ -165,6 +177,7 @@ def test_a_file_that_changes_meanwhile_is_not_mixed(site):
         path.write_bytes(content)
         with pytest.raises(DataChanged):
             _ = dataset["v"].values
+    site.heeds = True
 
 
 def test_an_index_is_of_one_state(site, tmp_path):
