@@ -10,7 +10,7 @@ from catalog import formats, vocabulary
 from catalog.errors import NotFound, NotSubsettable
 from catalog.record import BBox, Record
 from catalog.search import FACETS, Page, Query, parse
-from catalog.service import Catalog, openable
+from catalog.service import LOCAL, Catalog, openable
 from catalog.web import extent_map, reference
 from catalog.web.rendering import address, error_page, known, page, parameters, static_file
 from catalog.web.translation import Translation, translation
@@ -29,6 +29,9 @@ _FORMAT_NAMES: Mapping[str, str] = {
     "covjson": "CoverageJSON", "parquet": "Parquet", "geoparquet": "GeoParquet", "arrow": "Arrow", "zarr": "Zarr",
     "nc3": "NetCDF-3", "mat": "MATLAB", "odv.txt": "ODV", "tsv": "TSV", "jsonl": "JSON lines", "dods": "DAP2",
 }  # fmt: skip
+_READY = ("nc", "csv", "xlsx", "png")
+"""The formats for which a page has links that need no choice: they take several variables and times."""
+
 FEW_HITS = 8
 SHOWN_RUNS = 50
 
@@ -99,6 +102,8 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             cuttable=cuttable,
             reason=reason,
             suffixes=_format_names(),
+            ready={suffix: name for suffix, name in _format_names().items() if suffix in _READY},
+            local=LOCAL,
             examples=_examples(record),
             areas={name: bbox_text(box) for name, box in AREAS.items() if _touches(record, box)},
         )

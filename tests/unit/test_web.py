@@ -213,6 +213,8 @@ def test_a_page_of_a_dataset_shows_what_the_record_holds(site: TestClient) -> No
     assert "Quần đảo Trường Sa (Việt Nam)" in page
     assert "/secret/place" not in page
     for suffix in formats.all_formats():
+        assert f'formaction="/api/datasets/sample-r00/subset.{suffix}"' in page
+    for suffix in ("nc", "csv", "xlsx", "png"):
         assert f'"/api/datasets/sample-r00/subset.{suffix}?bbox=105.5%2C17%2C110%2C22"' in page
 
 
