@@ -140,7 +140,9 @@ def _wrong(constraint: Constraint, what: str, hint: str) -> BadRequest:
 
 
 def _number(constraint: Constraint, described: Any, extreme: Extreme) -> Condition:
-    text = re.sub(r"(?<=[eE]) (?=\d)", "+", constraint.value.strip())  # a plus in an address is read as a space
+    text = re.sub(
+        r"(?<=[eE]) (?=\d)", "+", constraint.value.strip()
+    )  # a plus in an address is read as a space
     relative = _RELATIVE.fullmatch(text)
     value: int | float
     if relative and relative["end"]:

@@ -38,7 +38,9 @@ def parents(dataset: xr.Dataset) -> Mapping[str, Parent]:
     """
     found: dict[str, Parent] = {}
     for name, variable in dataset.variables.items():
-        samples, instances = (str(variable.attrs.get(f"{kind}_dimension", "")) for kind in ("sample", "instance"))
+        samples, instances = (
+            str(variable.attrs.get(f"{kind}_dimension", "")) for kind in ("sample", "instance")
+        )
         if samples in dataset.sizes and variable.ndim == 1:
             instance, sample = str(variable.dims[0]), samples
             of = _counted(str(name), variable, dataset.sizes[sample])

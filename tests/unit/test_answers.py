@@ -11,9 +11,7 @@ from catalog.answers import HEAD_BYTES, PIECE_BYTES, Answer, gathered, of_spool,
 from catalog.data.spools import Spools
 from catalog.errors import DataUnreadable, NotSubsettable, TooBusy
 
-SIZES = st.lists(
-    st.sampled_from([0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, HEAD_BYTES + 1]), max_size=6
-)
+SIZES = st.lists(st.sampled_from([0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, HEAD_BYTES + 1]), max_size=6)
 
 
 def made(sizes):
