@@ -167,7 +167,7 @@ class Hyperslabs:
     address: str = ""
     sent: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
-    understood: Callable[[str], str] = staticmethod(str)
+    understood: Callable[[str], str] = str
 
 
 @contextlib.contextmanager

@@ -225,6 +225,7 @@ def lying(handler, status, headers, body):
     [
         (206, {}, DataUnreadable),
         (206, {"Content-Range": "bytes 5-262148/400000"}, DataUnreadable),
+        (206, {"Content-Range": "bytes 0-39/400000"}, DataUnreadable),
         (206, {"Content-Range": "bytes 0-262143/400000"}, DataUnreadable),
         (206, {"Content-Range": "bytes 0-262143/400000", "Content-Length": "262144"}, Unreachable),
         (200, {"Content-Encoding": "gzip"}, DataUnreadable),
