@@ -154,7 +154,7 @@ class Ranged(io.RawIOBase):
         self._states = _states(answer)
         if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
             start, end, self.size = _content_range(answer)
-            if False:
+            if start or end != min(BLOCK_BYTES, self.size):
                 raise DataUnreadable("the remote server answered with another range than was asked for")
             if end == self.size or self.is_told:
                 self._blocks[0] = _body(answer, end)

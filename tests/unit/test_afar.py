@@ -235,7 +235,7 @@ def lying(handler, status, headers, body):
     ],
 )
 def test_what_a_server_says_is_not_believed(site, status, headers, error):
-    site.instead = lambda handler: lying(handler, status, headers, b"\x89HDF" * 10)
+    site.instead = lambda handler: lying(handler, status, headers, b"\x89HDF\r\n\x1a\n" * 5)
     try:
         with pytest.raises(error), afar.opened(way(site, "x.nc"), REACH):
             pass
