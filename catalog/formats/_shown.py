@@ -118,12 +118,17 @@ class _Choice:
                 ("longitude", axes.longitude), ("latitude", axes.latitude),
                 ("time", axes.time), ("depth", axes.vertical),
             ):  # fmt: skip
-                if name and self._dataset[name].dims == (dimension,):
+                if name and self._is_along(name, dimension):
                     found.setdefault(role, dimension)
                     break
             else:
                 found.setdefault(dimension, dimension)
         return found
+
+    def _is_along(self, name: str, dimension: str) -> bool:
+        """Whether a coordinate lies along a dimension, and along no other that has more than one place here."""
+        dims = set(map(str, self._dataset[name].dims))
+        return dimension in dims and not (dims & self._long) - {dimension}
 
     def made(self) -> Shown:
         """Return what is drawn."""
@@ -146,7 +151,7 @@ class _Choice:
         across, up = self._scale(x, self._roles[x]), self._scale(y, self._roles[y])
         numbers, (rows, columns) = self._read((self._roles[y], self._roles[x]), MOST_SIDE)
         across, up = _thinned(across, columns), _thinned(up, rows)
-        order = np.argsort(across.values, kind="stable"), np.argsort(up.values, kind="stable")
+        order = tuple(_rising(scale.values) for scale in (across, up))
         numbers = numbers[np.ix_(order[1], order[0])]
         return self._shown(kind, numbers, _ordered(across, order[0]), _ordered(up, order[1]))
 
@@ -254,7 +259,7 @@ class _Choice:
         if name not in self._dataset.variables or self._dataset[name].dtype.kind not in "iuf":
             return Scale(role, np.arange(self._dataset.sizes[dimension], dtype=float), dimension)
         variable = self._dataset[name].variable
-        values = ax.values(variable)
+        values = ax.values(variable).ravel()  # of dimensions of one place but for this
         if role == "time":
             return _times(self._dataset, str(name), values)
         if role == "longitude":
@@ -312,6 +317,15 @@ def _times(dataset: xr.Dataset, name: str, values: Values) -> Scale:
         return Scale("time", values, texts=tuple(clock.instants(values)))
     except CatalogError:
         return Scale("time", values, words(dataset[name].attrs.get("units", name)))
+
+
+def _rising(values: Values) -> npt.NDArray[np.intp]:
+    """The places of the values that are known, in the order of the values. Raises NotSubsettable for none."""
+    order = np.argsort(values, kind="stable")
+    known: npt.NDArray[np.intp] = order[np.isfinite(values[order])]
+    if not known.size:
+        raise NotSubsettable("none of the positions is known", hint="ask for CSV or NetCDF")
+    return known
 
 
 def _thinned(scale: Scale, step: int) -> Scale:

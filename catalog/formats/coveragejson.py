@@ -50,6 +50,7 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
         raise NotSubsettable("CoverageJSON does not hold ragged arrays", hint="ask for NetCDF")
     if axes.geometry not in {"rectilinear", "points"}:
         raise NotSubsettable(f"CoverageJSON does not hold data of geometry {axes.geometry}", hint=_HINT)
+    dataset = _one_profile(dataset, axes)
     roles = _roles(dataset, axes)
     named = {n for n in _named(axes).values() if n}
     names = [n for n in known.wanted if dataset.variables[n].dtype.kind in "iufOSUT" and n not in named]
@@ -66,6 +67,34 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
         yield (b"," if position else b"") + orjson.dumps(name) + b":"
         yield from _range(variable, roles)
     yield b"}}"
+
+
+def _one_profile(dataset: xr.Dataset, axes: Axes) -> xr.Dataset:
+    """The levels of a single profile whose levels are its own, those that are known; other data as they are.
+
+    Raises:
+        NotSubsettable: There are several such profiles, or the levels of the one neither rise nor fall.
+    """
+    vertical, place = axes.vertical, dataset.variables[axes.longitude].dims
+    if axes.geometry != "points" or not vertical or len(place) != 1:
+        return dataset
+    if not (set(place) < set(dataset.variables[vertical].dims) and dataset.variables[vertical].ndim == 2):  # noqa: PLR2004
+        return dataset
+    count = dataset.sizes[place[0]]
+    if count != 1:
+        raise NotSubsettable(
+            f"CoverageJSON holds one profile with levels of its own, and there are {count}",
+            hint=f"ask for one: indices={place[0]}[0]; or for NetCDF or CSV",
+        )
+    found = dataset.isel({place[0]: 0})
+    levels = ax.values(found.variables[vertical])
+    known = np.flatnonzero(np.isfinite(levels))
+    steps = np.diff(levels[known])
+    if not known.size or not ((steps > 0).all() or (steps < 0).all()):
+        raise NotSubsettable("the levels of the profile neither rise nor fall throughout", hint=_HINT)
+    found = found.isel({found.variables[vertical].dims[0]: known})
+    found.encoding = dict(dataset.encoding)
+    return found
 
 
 def _roles(dataset: xr.Dataset, axes: Axes) -> dict[str, str]:

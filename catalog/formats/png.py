@@ -33,6 +33,7 @@ WIDTH, HEIGHT = 1_200, 900
 """Pixels of every picture."""
 
 MISSING = "#c8c8c8"
+GREY_MEANS = "xám: không có số liệu hoặc ngoài vùng · grey: no data or outside"
 _DPI = 150
 _INK, _LINE = "#222222", "#1f6f8b"
 _TONES = ("#1f6f8b", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7a5195", "#222222")
@@ -42,6 +43,11 @@ _CREDITS = (
     ("source", "Nguồn · Source"),
     ("citation", "Trích dẫn · Citation"),
 )
+_TALL, _MOST_WIDE, _LABEL = (
+    640.0,
+    940.0,
+    90.0,
+)  # pixels of a map, at most, and of a label below it with some room
 _REGIONAL = 60.0  # degrees: on a wider map, the coast of one sea is a blot
 _CHARTED = (99.0, -1.0, 121.92, 25.0)
 _NAMES = (
@@ -130,7 +136,7 @@ def _foot(figure: Any, about: Mapping[str, str], *, grey: bool) -> None:
     told = [f"{label}: {about.get(key, 'không nêu · not stated')}" for key, label in _CREDITS]
     told += [about[key] for key in ("notes",) if key in about]
     lines = [_short(line, 165) for line in told]
-    lines[0] += "   ·   xám: không có số liệu · grey: no data" if grey else ""
+    lines[0] += f"   ·   {GREY_MEANS}" if grey else ""
     figure.text(
         0.012, 0.012, _clean("\n".join(lines)), va="bottom", size=5.5, color="#444444", parse_math=False
     )
@@ -163,10 +169,9 @@ def _colours(what: Shown) -> dict[str, Any]:
 
 def _bar(figure: Any, plane: Any, image: Any, what: Shown) -> None:
     known = what.numbers[np.isfinite(what.numbers)]
-    below, above = (
-        (known.size and known.min() < image.norm.vmin),
-        (known.size and known.max() > image.norm.vmax),
-    )
+    if not known.size:  # limits of no number would be invented
+        return
+    below, above = known.min() < image.norm.vmin, known.max() > image.norm.vmax
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
         (bool(below), bool(above)), "neither"
     )
@@ -292,7 +297,9 @@ def _side(axis: Any, scale: Scale) -> None:
 
 
 def _world(plane: Any) -> None:
-    """The coast, where it is known, names in it, and as wide a degree as it is there."""
+    """The coast, where it is known, names in it, as wide a degree as it is there, and as many labels as fit."""
+    from matplotlib import ticker  # noqa: PLC0415 - as above
+
     west, east = plane.get_xlim()
     south, north = plane.get_ylim()
     regional = east - west <= _REGIONAL
@@ -315,19 +322,12 @@ def _world(plane: Any) -> None:
     plane.set_xlim(west, east)
     plane.set_ylim(south, north)
     middle = np.clip((south + north) / 2, -80, 80)
-    plane.set_aspect(min(3.0, 1 / np.cos(np.radians(middle))), adjustable="box")
-
-
-def _name(plane: Any, turn: int) -> None:
-    from matplotlib.patheffects import withStroke  # noqa: PLC0415 - as above
-
-    for x, y, name in _NAMES:
-        label = plane.text(
-            x + turn, y, name, ha="center", va="center", size=5.5, style="italic", clip_on=True
-        )
-        label.set(
-            color=_INK, in_layout=False, path_effects=[withStroke(linewidth=1.5, foreground="#ffffffb0")]
-        )
+    aspect = min(3.0, 1 / np.cos(np.radians(middle)))
+    plane.set_aspect(aspect, adjustable="box")
+    width = min(_MOST_WIDE, _TALL * (east - west) / (north - south) / aspect)
+    few = ticker.FixedLocator([(west + east) / 2])  # room for one label
+    many = ticker.MaxNLocator(int(np.clip(width / _LABEL, 1, 9)))
+    plane.xaxis.set_major_locator(few if width < 2 * _LABEL else many)
 
 
 @cache
