@@ -1,5 +1,7 @@
 """Pictures and CoverageJSON of what is narrow, empty, or one profile with levels of its own."""
 
+import itertools
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -68,9 +70,9 @@ def drawn(dataset):
     what = shown(dataset)
     figure = Figure(figsize=(8, 6), dpi=150, layout="compressed")
     FigureCanvasAgg(figure)
-    png._title(figure, what)  # noqa: SLF001 - what is drawn cannot be read from pixels
-    png._foot(figure, {}, grey=True)  # noqa: SLF001
-    png._map(figure, figure.add_subplot(), what)  # noqa: SLF001
+    png._title(figure, what)
+    png._foot(figure, {}, grey=True)
+    png._map(figure, figure.add_subplot(), what)
     figure.canvas.draw()
     return figure
 
@@ -93,4 +95,4 @@ def test_labels_below_a_narrow_map_do_not_overlap(columns):
         if low <= place <= high and label.get_text()
     ]
     labels.sort(key=lambda each: each.x0)
-    assert all(one.x1 < other.x0 for one, other in zip(labels, labels[1:], strict=False))
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(labels))
