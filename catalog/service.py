@@ -236,7 +236,7 @@ class Catalog:
 
     def estimate(self, record_id: str, cut: Cut, suffix: str, *, client: str = "") -> Estimate:
         """Return what a cut would cost, before anything but coordinates is read. Raises as `subset`."""
-        give_back = self._estimates.take(client) if client else _nothing
+        give_back = self._estimates.take(client) if client else lambda: None
         try:
             return self._estimated(record_id, cut, suffix)
         finally:
@@ -263,7 +263,7 @@ class Catalog:
         Raises:
             TooBusy: Too many requests of the client wait.
         """
-        give_back = self._turns.take(client) if client else _nothing
+        give_back = self._turns.take(client) if client else lambda: None
         try:
             yield give_back
         except BaseException:
@@ -346,10 +346,6 @@ class Catalog:
         return of_spool(spool, media_type=media_type, filename=filename, notes=notes)
 
 
-def _nothing() -> None:
-    """Give back nothing."""
-
-
 def _is_light(suffix: str, cut: Cut) -> bool:
     """Tell whether a cut may be made in a thread of the server: its format streams, and it is no long reckoning."""
     return formats.named(suffix).STREAMS and not cut.reduce
@@ -391,9 +387,9 @@ def public(record: Record) -> Record:
     if not any(d.protocol in LOCAL for d in record.distributions):
         return record
     shown = tuple(
-        d.model_copy(update={"address": d.address.rstrip("/").rpartition("/")[2]})
-        if d.protocol in LOCAL
-        else d
+        d
+        if d.protocol not in LOCAL
+        else d.model_copy(update={"address": d.address.rstrip("/").rpartition("/")[2]})
         for d in record.distributions
     )
     return record.model_copy(update={"distributions": shown})

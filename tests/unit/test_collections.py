@@ -14,7 +14,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.data import axes as ax
+from catalog.data import axes as ax, undecoded
 from catalog.data import collection, exact, gaps, joining, opening, subset
 from catalog.data.clock import Clock
 from catalog.data.workers import Workers
@@ -200,7 +200,7 @@ def both(daily, tmp_path_factory):
         for name in ("time", "time_bnds"):
             whole[name] = (dataset[name].dims, dataset[name].values, dataset[name].attrs)
         whole.to_netcdf(path)
-        with xr.open_dataset(path, **opening._UNDECODED) as one:
+        with xr.open_dataset(path, **undecoded._UNDECODED) as one:
             yield dataset, one
 
 
@@ -463,7 +463,7 @@ def test_three_real_months_of_a_curvilinear_ocean(shared_real, tmp_path, workers
         "2015-01-16T00:00:00Z",
         "2015-03-16T00:00:00Z",
     )
-    parts = [xr.open_dataset(path, **opening._UNDECODED).load() for path in paths]
+    parts = [xr.open_dataset(path, **undecoded._UNDECODED).load() for path in paths]
     oracle = xr.concat(parts, "time_counter", data_vars="minimal", coords="minimal", compat="override")
     with opened(record) as dataset:
         assert ax.find(dataset).time == "time_centered"
