@@ -26,10 +26,10 @@ from catalog.settings import Settings
 from catalog.source import Source
 from catalog.stores import Run, Store, Version, sqlite
 
-LOCAL = ("file", "zarr", "collection", tabling.PROTOCOL)
 CHUNKED = ("file", "zarr", "collection")
 """The protocols whose data the server reads itself, by their chunk index."""
 
+LOCAL = (*CHUNKED, tabling.PROTOCOL)
 OPENABLE = (*LOCAL, *afar.PROTOCOLS)
 """The protocols that can be cut, the cheapest first; of `http` NetCDF files and Zarr groups only."""
 
@@ -108,9 +108,8 @@ class Catalog:
 
     def close(self) -> None:
         """End the reading processes, and let go of the store."""
-        for pool in ("workers", "remote"):
-            if pool in vars(self):
-                getattr(self, pool).close()
+        for pool in {"workers", "remote"} & set(vars(self)):
+            getattr(self, pool).close()
         self.tallies.flush()
         self.store.close()
 
