@@ -41,9 +41,13 @@ def asked(draw, ocean):
     depths = set(ocean.variables[ocean.depth].dims) if ocean.depth else set()
     if depths and not depths & slabs and not (len(depths) > 1 and place == "points") and draw(st.booleans()):
         found["depth"] = _depths(draw, ocean)
+        if place == "linear" and found["depth"][0] == found["depth"][1]:
+            found["depth"] = (0.0, found["depth"][1])
     found["stride"] = _strides(draw, ocean, place, slabs)
-    if ocean.shape == "plane" and found["stride"]:
-        names = [name for name in names if name == "zeta"]
+    if place == "linear" and "time" in found:
+        found["stride"].pop("time", None)
+    if ocean.shape in {"plane", "mesh"} and found["stride"]:
+        names = [name for name in names if name in {"zeta", "u"}]
     found["names"] = tuple(names)
     if "temp_qc" in ocean.variables and place != "linear" and draw(st.booleans()):
         found["qc"] = "good"

@@ -281,7 +281,7 @@ def profiles():
     x, y = _cloud(15, 2)
     depth = np.cumsum(np.random.default_rng(3).integers(4, 80, (15, 9)) / 4, axis=1)
     return Ocean({
-        "id": _v("profile", np.arange(15, dtype="i4"), cf_role="profile_id"),
+        "cast": _v("profile", np.arange(15, dtype="i4"), cf_role="profile_id"),
         "lon": xr.Variable("profile", x, EAST), "lat": xr.Variable("profile", y, NORTH),
         "time": xr.Variable("profile", np.sort(np.random.default_rng(4).integers(0, 400, 15)) / 8.0,
                             {"units": "days since 1999-12-31", "standard_name": "time"}),

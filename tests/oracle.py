@@ -5,6 +5,7 @@ must come, or raises `Refused`; `judging.check` compares an answer with them. Sh
 cftime the dates of times, and xarray what packed numbers mean.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -237,20 +238,22 @@ def _cells(ocean, asked, part, x, y):
 
 def along_steps(ocean, asked, part):
     """Times and depths between two, both included; or the nearest step."""
-    if asked.time:
+    single = asked.method and asked.time and asked.time[0] == asked.time[-1] and "T" in asked.time[0]
+    if single and asked.method == "linear":
+        part.between = _two_steps(ocean.variables[ocean.time], asked.time[0])
+    elif asked.time:
         variable = ocean.variables[ocean.time]
         first, last = said(asked.time[0], end=False), said(asked.time[-1], end=True)
         inside = np.array([first <= date <= last for date in dates(ocean)])
-        if asked.method and asked.time[0] == asked.time[-1] and "T" in asked.time[0]:
-            if asked.method == "linear":
-                part.between = _two_steps(variable, asked.time[0])
-                return
-            inside = _nearest_step(variable, asked.time[0])
-        _along(part, variable.dims, inside.reshape(variable.shape))
+        inside = _nearest_step(variable, asked.time[0]) if single else inside.reshape(variable.shape)
+        _along(part, variable.dims, inside)
     if asked.depth:
         variable = ocean.variables[ocean.depth]
         values = variable.values * (-1 if variable.attrs["positive"] == "up" else 1)
-        _along(part, variable.dims, (values >= asked.depth[0]) & (values <= asked.depth[1]))
+        inside = (values >= asked.depth[0]) & (values <= asked.depth[1])
+        if asked.method == "nearest" and asked.depth[0] == asked.depth[1]:
+            inside = _nearest_level(values, asked.depth[0])
+        _along(part, variable.dims, inside)
 
 
 def _number(variable, text):
@@ -274,6 +277,16 @@ def _nearest_step(variable, text):
     if not low <= asked <= high:
         raise Refused("outside-domain")
     return np.arange(values.size) == np.abs(values - asked).argmin()
+
+
+def _nearest_level(values, depth):
+    """Half a step beyond the ends, and up to the surface from a first level no deeper than its step."""
+    known = np.sort(values)
+    surface = 0 <= depth <= known[0] <= known[1] - known[0]
+    low, high = known[0] - (known[1] - known[0]) / 2, known[-1] + (known[-1] - known[-2]) / 2
+    if not (surface or low <= depth <= high):
+        raise Refused("outside-domain")
+    return np.arange(values.size) == np.abs(values - depth).argmin()
 
 
 def _along(part, dims, inside):
@@ -325,7 +338,8 @@ def taken(dims, values, indices):
 def decoded(variable):
     """What raw numbers mean, float64, as xarray says."""
     plain = xr.Variable(variable.dims, np.asarray(variable.values), variable.attrs)
-    found = xr.conventions.decode_cf_variable("v", plain, decode_times=False, decode_timedelta=False)
+    with warnings.catch_warnings(action="ignore", category=xr.SerializationWarning):  # several fill values
+        found = xr.conventions.decode_cf_variable("v", plain, decode_times=False, decode_timedelta=False)
     return np.asarray(found.values, float)
 
 

@@ -6,7 +6,7 @@ source's indices, counted from 0, named `<dimension>_index`. Numbers are unpacke
 `catalog.data.packing` says.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -226,7 +226,7 @@ def lay_out(dataset: xr.Dataset) -> Table:
     sizes = {d: n for d, n in sizes.items() if d not in links}
     rows = int(np.prod(list(sizes.values()), dtype=object))
     largest = max((variable.size for variable in shown.values()), default=1)
-    if rows > _MOST_SPREAD * max(1, largest):
+    if rows > _MOST_SPREAD * max(1, largest) or len(_grids(dataset, axes, shown)) > 1:
         raise NotSubsettable(
             "the variables lie on different dimensions, and do not fit in one table",
             hint="ask for variables of the same dimensions, with variables=, or for NetCDF",
@@ -272,6 +272,15 @@ def _check_rows(shown: Mapping[str, xr.Variable]) -> None:
             f"a table of {', '.join(empty)[:300]} has no row: a dimension has no cell",
             hint=f"ask for others: variables={','.join(full)}"[:2_000] if full else "ask for NetCDF",
         )
+
+
+def _grids(dataset: xr.Dataset, axes: Axes, variables: Mapping[str, xr.Variable]) -> set[frozenset[Hashable]]:
+    """The dimensions of the positions that variables lie on: nodes and faces of a mesh are two, and make no rows."""
+    known = dataset.variables
+    pairs = [pair for pair in axes.positions if set(pair) <= set(known)]
+    grids = {frozenset(d for name in pair for d in known[name].dims) for pair in pairs} - {frozenset()}
+    fitting = [[grid for grid in grids if grid <= set(v.dims)] for v in variables.values()]
+    return {max(each, key=len) for each in fitting if each}
 
 
 def _axis_names(axes: Axes) -> list[str]:

@@ -335,6 +335,20 @@ def test_a_table_without_rows_is_refused(table):
     assert "variables=packed" in caught.value.hint
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_what_lies_on_two_grids_is_no_table_however_small(table):
+    """Each node beside each face would be rows of numbers that belong to no place."""
+    places = {
+        "lat": ("node", [1.0, 2], {"units": "degrees_north"}),
+        "lon": ("node", [3.0, 4], {"units": "degrees_east"}),
+        "face_lat": ("face", [1.5], {"units": "degrees_north"}),
+        "face_lon": ("face", [3.5], {"units": "degrees_east"}),
+    }
+    mesh = xr.Dataset({"bed": ("node", [5.0, 6]), "u": ("face", [7.0]), **places})
+    with pytest.raises(NotSubsettable, match="different dimensions"):
+        written(table, mesh)
+
+
 def ragged(counts):
     """Two stations, and three samples after one another."""
     places = {

@@ -99,6 +99,12 @@ def test_a_geotiff_says_what_it_is(tif):
     assert tags["REQUEST"].endswith("cut from sst with bbox=1,2,3,4")
 
 
+def test_a_number_for_all_places_is_no_geotiff():
+    (mean,) = reductions.parse("mean(longitude,latitude)")
+    with pytest.raises(NotSubsettable, match="reduced over them"):
+        written("tif", reductions.reduced(grid(), (mean,)))
+
+
 def test_a_large_geotiff_is_cloud_optimized(tif):
     """OGC 21-026, 7: tiles, overviews, and every directory before the data, the smallest overview's data first."""
     content = written("tif", grid(-180.0, 1440, -60.0, 600, 0.25, times=1))
