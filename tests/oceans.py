@@ -254,7 +254,7 @@ def mesh():
         "lon": xr.Variable("node", x, EAST), "lat": xr.Variable("node", y, NORTH),
         "face_lon": xr.Variable("face", np.round(x[faces].mean(1) * 4) / 4, EAST),
         "face_lat": xr.Variable("face", np.round(y[faces].mean(1) * 4) / 4, NORTH),
-        "bed": _v("node", _numbers(1, (n,), "f4", low=1), units="m", **node),
+        "depth": _v("node", _numbers(1, (n,), "f4", low=1), units="m", **node),
         "u": _v(("time", "face"), _numbers(2, (4, m), "f4"), units="m s-1", **place),
     }, shape="mesh", longitude="face_lon", latitude="face_lat", faces=faces)  # fmt: skip
 

@@ -221,6 +221,8 @@ def _best(dataset: xr.Dataset, role: Role, described: set[str], taken: set[str |
         name = str(key)
         if name in taken or name in bounds or variable.dtype.kind not in "iuf":
             continue
+        if role == "vertical" and variable.ndim == 1 and {"mesh", "location"} <= set(variable.attrs):
+            continue  # a number of each node, as its depth to the bottom is, and no axis
         named = is_named(role, name) or is_lettered(dataset, role, name)
         sure = points(role, variable, named=named, known=name in described or variable.dims == (name,))
         if sure:

@@ -5,8 +5,8 @@ A point lies in the domain where a cell reaches it:
 - rectilinear: between the centres of the axes' ends, and half a cell beyond them (around the circle where the
   columns close it);
 - curvilinear: within half the distance to the neighbours across the cell, diagonals included;
-- mesh, cells with vertices: within the distance from a cell's centre to the farthest of its vertices; of nodes, to the
-  farthest centre of the cells around;
+- mesh, cells with vertices: within the distance from a cell's centre to the farthest of its vertices; of edges, to the
+  farther end; of nodes, to the farthest centre of the cells around;
 - positions without cells: 10 km for stations, profiles, tracks and up to 500 positions, otherwise the distance to
   the fourth nearest other position.
 """
@@ -106,9 +106,11 @@ def nearest(grid: Grid, longitude: float, latitude: float, pair: Pair | None = N
         float(found.distances[0]),
     )
     if not found.inside[0]:
+        several = pair is not None and len(grid.axes.positions) > 1
+        what = f"the grid of {' and '.join(pair or ())}" if several else "the data"
         raise outside(
             grid,
-            f"the point {longitude:.7g} {latitude:.7g} lies outside the data; the nearest centre is "
+            f"the point {longitude:.7g} {latitude:.7g} lies outside {what}; the nearest centre is "
             f"{cell.longitude:.7g} {cell.latitude:.7g}, {cell.distance / 1000:.4g} km away",
         )
     return cell

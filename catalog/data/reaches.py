@@ -37,10 +37,20 @@ def reaches(grid: Grid, pair: Pair, index: Index) -> _Floats:
 
 
 def _of_mesh(grid: Grid, pair: Pair, mesh: Mesh) -> _Floats | None:
-    """From a mesh's cell to the farthest of its nodes, or from a node to the farthest centre of its cells."""
+    """From a mesh's cell or edge to the farthest of its nodes, from a node to the farthest centre of its cells."""
     dimensions = tuple(map(str, grid.dataset.variables[pair[0]].dims))
     nodes = mesh.nodes(grid)
-    if dimensions not in {(mesh.cell,), (mesh.corners.to,)} or nodes is None:
+    if nodes is None:
+        return None
+    ends = next(
+        (link for link in mesh.links if (link.of,) == dimensions and link.to == mesh.corners.to), None
+    )
+    if dimensions != (mesh.cell,) and ends is not None:  # edges and boundary segments: to the farther end
+        at = ends.rows(grid)
+        x, y = (grid.values(name)[:, None] for name in pair)
+        far = distance(x, y, nodes.longitudes[at], nodes.latitudes[at])
+        return np.asarray(np.where((at >= 0) & np.isfinite(far), far, 0.0).max(axis=1))
+    if dimensions not in {(mesh.cell,), (mesh.corners.to,)}:
         return None
     members, centres = mesh.corners.rows(grid), mesh.centres(grid)
     there = members >= 0

@@ -184,3 +184,23 @@ def test_real_files_tell_inside_from_outside(shared_real, name, inside, outside)
         if outside:
             with pytest.raises(OutsideDomain, match="km away"):
                 nearest(grid, *outside)
+
+
+def test_edges_of_a_mesh_reach_their_ends():
+    """A point at the middle of a face is inside for what lies on edges too."""
+    topology = {"cf_role": "mesh_topology", "topology_dimension": 2, "node_coordinates": "lon lat",
+                "face_node_connectivity": "faces", "edge_node_connectivity": "edges",
+                "edge_coordinates": "edge_lon edge_lat"}  # fmt: skip
+    x, y = np.array([0.0, 3, 0, 3]), np.array([0.0, 0, 3, 3])
+    edges = np.array([[0, 1], [1, 2], [2, 0], [1, 3], [3, 2]])
+    mesh = xr.Dataset({
+        "m": ((), 0, topology), "faces": (("face", "three"), [[0, 1, 2], [1, 3, 2]]),
+        "edges": (("edge", "two"), edges, {"cf_role": "edge_node_connectivity"}),
+        "lon": ("node", x, EAST), "lat": ("node", y, NORTH),
+        "edge_lon": ("edge", x[edges].mean(1), EAST), "edge_lat": ("edge", y[edges].mean(1), NORTH),
+        "flux": ("edge", np.arange(5.0), {"mesh": "m", "location": "edge", "coordinates": "edge_lon edge_lat"}),
+    })  # fmt: skip
+    grid, pair = Grid(mesh), ("edge_lon", "edge_lat")
+    assert nearest(grid, 1.0, 1.0, pair).indices == {"edge": 1}
+    with pytest.raises(OutsideDomain, match="outside the grid of edge_lon and edge_lat"):
+        nearest(grid, 9.0, 1.0, pair)
