@@ -14,8 +14,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.data import axes as ax, undecoded
-from catalog.data import collection, exact, gaps, joining, opening, subset
+from catalog.data import axes as ax
+from catalog.data import collection, exact, gaps, joining, opening, subset, undecoded
 from catalog.data.clock import Clock
 from catalog.data.workers import Workers
 from catalog.errors import BadSource, CatalogError, DataChanged, DataUnreadable, OutsideDomain
