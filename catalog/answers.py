@@ -90,12 +90,19 @@ class Answer:
                 file.write(piece)
                 size += len(piece)
                 spools.refuse_if_full(size)
-            self._rest = spools.take(os.dup(file.fileno()), size).pieces()
-        self.close()
+            spool = spools.take(os.dup(file.fileno()), size)
+        self._rest = spool.pieces()
+        self._give_back()
+        if self._given_up:
+            spool.close()
 
     def close(self) -> None:
-        """Give up what the answer holds; twice does no harm."""
+        """Give up what the answer holds, its bytes too; twice does no harm."""
         self._given_up = True
+        self._head, self._rest = [], iter(())
+        self._give_back()
+
+    def _give_back(self) -> None:
         closed, self._closed = self._closed, lambda: None
         closed()
 

@@ -1,27 +1,31 @@
 """An answer of bytes as an HTTP response: whole where it is small, else piece by piece as it is made."""
 
+import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Receive, Scope, Send
 
 from catalog.answers import Answer
+from catalog.errors import CatalogError
 
+_LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.5
 """How long a client may let an answer wait, in all, before the rest is made without it."""
 
 INERT = {"x-content-type-options": "nosniff"}
 
 
-def send(answer: Answer, write_seconds: float) -> Response:
+def send(answer: Answer) -> Response:
     """Return the response of an answer, with its notes in the header `bienmo-notes` (percent-encoded sentences).
 
     Args:
-        answer: The answer; it is closed when it is sent, or cannot be.
-        write_seconds: How long a client may take nothing before the connection is given up.
+        answer: The answer; it is closed when it is sent, or cannot be. A client that takes nothing of it is left by the
+            server (`catalog.server`).
     """
     headers = {**INERT, "content-disposition": f'attachment; filename="{answer.filename}"'}
     if answer.notes:
@@ -30,39 +34,75 @@ def send(answer: Answer, write_seconds: float) -> Response:
         return Response(b"".join(answer.pieces()), media_type=answer.media_type, headers=headers)
     if answer.size is not None:
         headers["content-length"] = str(answer.size)
-    return _Sent(answer, write_seconds, headers)
+    return _Sent(answer, headers)
 
 
 class _Sent(StreamingResponse):
-    """Sends an answer's pieces; a client that takes none of them for long is left."""
-
-    def __init__(self, answer: Answer, write_seconds: float, headers: dict[str, str]) -> None:
-        super().__init__(_pieces(answer), media_type=answer.media_type, headers=headers)
-        self._write_seconds = write_seconds
-
-    async def stream_response(self, send: Send) -> None:
-        """Send the head and every piece in its time."""
-
-        async def in_time(message: object) -> None:
-            with anyio.fail_after(self._write_seconds):
-                await send(message)  # type: ignore[arg-type]
-
-        await super().stream_response(in_time)
-
-
-async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
-    """The pieces, each made in a thread, so that nobody waits for them.
+    """Sends an answer's pieces.
 
     What a client that takes its time has not got yet is set aside: others need what makes it.
     """
-    made: Iterator[bytes] = answer.pieces()
-    waited = 0.0
-    try:
-        while (piece := await anyio.to_thread.run_sync(next, made, None)) is not None:
-            began = anyio.current_time()
+
+    def __init__(self, answer: Answer, headers: dict[str, str]) -> None:
+        super().__init__(self._pieces(), media_type=answer.media_type, headers=headers)
+        self._answer = answer
+        self._made: Iterator[bytes] = answer.pieces()
+        self._making = anyio.Lock()
+        self._waited = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer; whatever happens, it is closed, also where its client has left before the first byte."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answer.close()
+            del self._made  # with what it was about to give
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the head and every piece; data that fail meanwhile leave the answer without its end, as clients see."""
+        async with anyio.create_task_group() as beside:
+
+            async def patiently(message: Message) -> None:
+                patience, began = anyio.CancelScope(), anyio.current_time()
+                beside.start_soon(self._lose_patience, patience, beside.cancel_scope)
+                try:
+                    await send(message)
+                finally:
+                    patience.cancel()
+                    self._waited += anyio.current_time() - began
+
+            with _telling():
+                await super().stream_response(patiently)
+            beside.cancel_scope.cancel()
+
+    async def _lose_patience(self, patience: anyio.CancelScope, sending: anyio.CancelScope) -> None:
+        """Set the rest aside, unless the client takes what it is sent before."""
+        with patience:
+            await anyio.sleep(max(0.0, PATIENCE_SECONDS - self._waited))
+        if patience.cancelled_caught:
+            return
+        async with self._making:
+            done = False
+            with _telling():
+                await anyio.to_thread.run_sync(self._answer.set_aside, abandon_on_cancel=True)
+                done = True
+            if not done:
+                sending.cancel()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """The pieces, each made in a thread, so that nobody waits for them."""
+        while True:
+            async with self._making:
+                piece = await anyio.to_thread.run_sync(next, self._made, None)
+            if piece is None:
+                return
             yield piece
-            waited += anyio.current_time() - began
-            if waited > PATIENCE_SECONDS:
-                await anyio.to_thread.run_sync(answer.set_aside, abandon_on_cancel=True)
-    finally:
-        answer.close()
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """Log, in a line, what breaks an answer off."""
+    try:
+        yield
+    except CatalogError as error:
+        _LOG.warning("an answer was broken off: %s", error.message)

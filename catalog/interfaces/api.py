@@ -215,7 +215,7 @@ def _subset_route(routes: APIRouter, catalog: Catalog) -> None:
     ) -> Response:
         """Cut a dataset, in one of the formats."""
         cut, client = subset.parse(parameters_of(request)), request.client.host if request.client else ""
-        return send(catalog.subset(record_id, cut, suffix, client=client), catalog.settings.write_seconds)
+        return send(catalog.subset(record_id, cut, suffix, client=client))
 
     @routes.get(
         "/api/datasets/{record_id}/subset.{suffix}/estimate",

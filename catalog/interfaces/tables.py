@@ -51,7 +51,7 @@ def router(catalog: Catalog) -> APIRouter:
         """
         client = request.client.host if request.client else ""
         answer = catalog.table(record_id, _query(request), suffix, client=client)
-        return send(answer, catalog.settings.write_seconds)
+        return send(answer)
 
     return routes
 
