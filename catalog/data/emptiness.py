@@ -29,6 +29,7 @@ _MOST_CHUNKS = 64
 _MOST_INFLATED = 64_000_000
 _FIRST = 4
 _LINE = 2
+_FLAGS = frozenset({"flag_values", "flag_masks"})
 _Mask = npt.NDArray[np.bool_]
 _Floats = npt.NDArray[np.float64]
 
@@ -83,7 +84,9 @@ def has_any(grid: Grid, part: Mapping[Any, xr.Variable], names: tuple[str, ...])
 
 
 def _placed(grid: Grid, part: Mapping[Any, xr.Variable], names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if pair_of(grid, name) is not None and part[name].dtype.kind in "iuf"]
+    """The variables that have positions; flags tell of values and are none, unless nothing else was asked for."""
+    placed = [name for name in names if pair_of(grid, name) is not None and part[name].dtype.kind in "iuf"]
+    return [name for name in placed if _FLAGS.isdisjoint(part[name].attrs)] or placed
 
 
 def _is_empty(variable: xr.Variable) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import warnings
 
+import numpy as np
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
@@ -105,3 +106,12 @@ def test_a_stride_along_what_is_given_by_number_is_refused(opened):
     ):
         error, *_ = ask(opened(name), **parameters)
         assert error is BadRequest, parameters
+
+
+def test_flags_are_no_values(opened):
+    """Where all numbers are missing the answer says so, though each of them has a flag."""
+    known = opened("deep")
+    for asked_flags in ({}, {"variables": "temp"}):
+        got, notes = ask(known, bbox="100,-5,102,0", **asked_flags)
+        assert np.isnan(oracle.decoded(got.temp.variable)).all()
+        assert notes[0].startswith("all cells masked")

@@ -149,9 +149,8 @@ def check_lines(axes, path, asked, got):
     picks = {}
     if "bbox" in asked:
         west, south, east, north = map(float, asked["bbox"].split(","))
-        with xr.open_dataset(
-            path, decode_times=False, engine="zarr" if path.is_dir() else "netcdf4"
-        ) as plain:
+        form = {"engine": "zarr", "consolidated": False} if path.is_dir() else {"engine": "netcdf4"}
+        with xr.open_dataset(path, decode_times=False, **form) as plain:
             x, y = (plain.variables[name] for name in (axes.longitude, axes.latitude))
             columns = (
                 np.flatnonzero((x.values.astype(float) - west) % 360 <= (east - west))
