@@ -23,7 +23,7 @@ from catalog.errors import NotSubsettable
 from journey.differing import both, cut
 
 SEED = 20_261_122
-HEAVY = {"png": 2_000, "xlsx": 5_000, "geojson": 20_000, "geoparquet": 20_000, "odv.txt": 20_000}
+HEAVY = {"png": 300, "xlsx": 1_000, "geojson": 5_000, "geoparquet": 5_000, "odv.txt": 5_000}
 """Cells above which a format that takes its time is left out."""
 
 
@@ -169,4 +169,5 @@ def test_what_is_written_of_a_cut_reads_back_as_its_numbers(sea, data):
 @settings(max_examples=40)
 @given(data=st.data())
 def test_forty_cuts_of_each_sea_read_back_from_every_format(sea, data):
+    """40 requests of each of 25 seas, 1,000 in all, drawn with the seed 20261122."""
     check_written(*sea, data.draw(asked(sea[0])))
