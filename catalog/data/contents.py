@@ -54,6 +54,19 @@ class Variable:
         if self.stored.dtype.newbyteorder("=") != (np.dtype("S1") if text else self.dtype.newbyteorder("=")):
             raise ValueError("another type than the file's")
 
+    def check_chunks(self) -> None:
+        """Refuse chunks that are shown, and counted as a cut's cost, unlike those that are read. Raises ValueError."""
+        layout = None if self.stored is None else self.stored.layout
+        read = layout.chunk[: len(self.shape)] if isinstance(layout, Chunks) else None
+        shown = [self.encoding[key] for key in ("chunksizes", "chunks") if self.encoding.get(key) is not None]
+        for sizes in shown:
+            if not isinstance(sizes, tuple) or not all(
+                type(size) is int and 0 < size < _MOST_BYTES for size in sizes
+            ):
+                raise ValueError("chunks that are none")
+        if read and (not shown or any(sizes[: len(read)] != read for sizes in shown)):
+            raise ValueError("other chunks than the file's")
+
 
 @dataclass(frozen=True, eq=False)
 class Index:
@@ -82,11 +95,14 @@ class Index:
     def check(self) -> None:
         """Refuse what does not fit together. Raises ValueError."""
         for parts, _, _ in self.files:
+            if not parts:
+                raise ValueError("a file without a name")
             Place(parts, (), ".", ())
         if len({variable.name for variable in self.variables}) < len(self.variables):
             raise ValueError("two variables of one name")
         for variable in self.variables:
             variable.check(_MOST_BYTES if self.form == "zarr" else self.size)
+            variable.check_chunks()
             if variable.stored is not None:
                 layout = variable.stored.layout
                 if (isinstance(layout, Chunks) and layout.place is not None) != (self.form == "zarr"):

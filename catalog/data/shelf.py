@@ -121,14 +121,28 @@ class Shelf:
         index = chunks.load(data)
         with contextlib.suppress(OSError):  # a cache that cannot be written is done without
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                file.write(data)
-            Path(file.name).replace(self._file(key))
+            self._keep(key, data)
         return index
 
+    def _keep(self, key: Key, data: bytes) -> None:
+        """Keep the index of a file as it is now, and none of what it was. Raises OSError."""
+        there = self._file(key)
+        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            try:
+                file.write(data)
+                file.flush()
+                Path(file.name).replace(there)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        for other in self._folder.glob(f"{there.name.partition('-')[0]}-*.index"):
+            if other != there:
+                other.unlink(missing_ok=True)
+
     def _file(self, key: Key) -> Path:
-        name = hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogateescape")).hexdigest()
-        return self._folder / f"{name[:40]}.index"
+        words = (key[0], "\0".join(map(str, key)))
+        names = [hashlib.sha256(word.encode("utf-8", "surrogateescape")).hexdigest()[:24] for word in words]
+        return self._folder / f"{'-'.join(names)}.index"
 
 
 def identity(distribution: Distribution) -> Key:

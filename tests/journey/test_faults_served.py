@@ -1,6 +1,7 @@
 """FAULTS rows 15, 16 and 17 as a client meets them: a running server that reads files in its own threads."""
 
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -196,6 +197,24 @@ def test_row_16_a_file_cut_or_changed_after_its_harvest_is_never_served_as_whole
             assert caught.value.status == 503
         path.write_bytes(content)
         assert np.array_equal(sea_of(b"".join(catalog.subset("sea", subset.Cut(), "nc3").pieces())), values)
+
+
+def test_a_file_that_changes_often_leaves_one_index_and_nothing_else(tmp_path):
+    path = gridded(tmp_path / "sea.nc", values=np.zeros((10, 20, 30)))
+    home = tmp_path / "home"
+    with catalog_of(home, [path], readers=1) as catalog:
+        for day in range(5):
+            os.utime(path, ns=(day, day))
+            catalog.subset("sea", subset.Cut(), "nc3").close()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", full)
+            os.utime(path, ns=(9, 9))
+            catalog.subset("sea", subset.Cut(), "nc3").close()
+    assert [one.suffix for one in (home / "chunks").iterdir()] == [".index"]
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "no space")
 
 
 def sea_of(content):

@@ -11,15 +11,27 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
 PATHS = [
     "/api/datasets", "/api/datasets/{}", "/api/datasets/{}/history", "/api/datasets/{}/subset.nc",
-    "/api/datasets/{}/subset.csv", "/api/datasets/{}/subset.{}", "/api/sources", "/api/runs", "/health", "/{}",
+    "/api/datasets/{}/subset.csv", "/api/datasets/{}/subset.{}", "/api/datasets/{}/subset.csv/estimate",
+    "/api/datasets/{}/subset.nc3", "/api/datasets/{}/table.csv", "/api/datasets/{}/table.{}",
+    "/api/datasets/{}/zarr/{}", "/api/datasets/{}/zarr/adt/{}", "/api/sources", "/api/runs", "/health", "/{}",
     "/", "/datasets/{}", "/sources", "/runs", "/docs",
 ]  # fmt: skip
 NAMES = ["q", "bbox", "time", "variable", "organisation", "source", "theme", "kind", "format", "sort", "limit",
-         "offset", "lang", "variables", "depth", "stride", "colour", ""]  # fmt: skip
+         "offset", "lang", "variables", "depth", "stride", "indices", "coords", "method", "qc", "reduce",
+         "colour", ""]  # fmt: skip
 nasty = st.one_of(
     st.text(max_size=40),
     st.sampled_from(["nan", "1e999", "-1", "0", "9" * 30, "a/b", "../..", "%00", "\x00", "'", '"', "* OR 1", "1,2,3,4",
                      "0,0,360,90", "0/1", "2:3", "latitude:0", "-0", "0x10", "١٢", "{{7*7}}", "<script>", "adt,adt"]),
+    st.sampled_from(["time[0:1:99]", "latitude[5:0]", "time[0],time[0]", "longitude[0:0:1]", "nearest", "linear",
+                     "good", "mean(time)", "p90(time)", "p101(time)", "mean(time:month)", "max(latitude,longitude)",
+                     "mean(time),mean(time)", "POINT(110 10)", "POINT(110 10 5)", "POINT(nan 1)", "POINT EMPTY",
+                     "MULTIPOINT((110 10),(500 0))", "LINESTRING(105 5,110 10)", "LINESTRING(1 1,1 1)",
+                     "LINESTRING(0 0,180 0)", "POLYGON((105 5,110 5,110 10,105 5))", "POLYGON((0 0,1 1,0 1,1 0,0 0))",
+                     "GEOMETRYCOLLECTION(POINT(1 1))", '{"type":"Point","coordinates":[110,10]}', '{"type":[]}',
+                     '{"type":"Polygon","coordinates":[[[105,5],[110,5],[110,10],[105,5]]]}', "[" * 2000, "{" * 2000,
+                     'adt&orderBy("adt")', "adt,time&adt>=nan", "&distinct()", '&adt=~"(a+)+$"', ".zgroup", "0.0.0",
+                     "9.9.9", "-1.0.0", "1e3"]),
     st.floats().map(str),
     st.lists(st.integers(-400, 400), min_size=3, max_size=5).map(lambda xs: ",".join(map(str, xs))),
 )  # fmt: skip

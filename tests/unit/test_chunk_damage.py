@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 
 import h5py
@@ -338,3 +340,59 @@ def test_values_of_another_type_or_shape_are_refused(made):
             for values in (variable.values[:-1], variable.values.view("i4")):
                 with pytest.raises(ValueError, match="values"):
                     replace(variable, values=values).check(known.size)
+
+
+@pytest.mark.parametrize("shown", [[1, 1], [7], None, ["7", "9"], [0, 9]])
+def test_chunks_shown_smaller_than_they_are_do_not_pass(made, shown):
+    """What a cut costs is counted by the chunks that are shown: an index may not show others than are inflated."""
+    whole = made[1][:-32]
+    length = struct.unpack_from("<Q", whole, 8)[0]
+    document = json.loads(whole[16 : 16 + length])
+    (one,) = (variable for variable in document["variables"] if variable["name"] == "a")
+    one["encoding"] = [
+        [name, ["plain", shown] if name == "chunksizes" else value] for name, value in one["encoding"]
+    ]
+    head = json.dumps(document).encode()
+    head += b" " * (-len(head) % 8)
+    with pytest.raises(DataUnreadable):
+        chunks.load(resealed(struct.pack("<4sIQ", b"BMCI", 1, len(head)) + head + whole[16 + length :]))
+
+
+_MUTATING = """
+import random, resource, sys
+import numpy as np, numcodecs, imagecodecs
+from catalog.data.inflating import inflated
+from catalog.errors import DataUnreadable
+
+codec, count, dice = sys.argv[1], int(sys.argv[2]), random.Random(4)
+raws = [np.arange(20_000, dtype="i2").tobytes(), dice.randbytes(30_000), bytes(50_000)]
+encode = imagecodecs.lz4h5_encode if codec == "lz4h5" else numcodecs.get_codec({"id": codec}).encode
+made = [encode(raw) for raw in raws]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for _ in range(count):
+    at = dice.randrange(3)
+    stored, size = bytearray(made[at]), len(raws[at])
+    for _ in range(dice.randint(1, 4)):
+        stored[dice.randrange(dice.choice((min(40, len(stored)), len(stored))))] = dice.randrange(256)
+    stored = stored[: dice.choice((len(stored), dice.randrange(len(stored))))]
+    if codec == "blosc" and len(stored) > 16 and dice.random() < 0.8:
+        stored[4:8], stored[12:16] = size.to_bytes(4, "little"), len(stored).to_bytes(4, "little")
+    data, found = np.frombuffer(bytes(stored), "u1"), []
+    for content in (0, 0xAA):
+        try:
+            got, _ = inflated(((codec, 0),), 0, data, size, lambda n: np.full(n, content, "u1"))
+            found.append(got.tobytes())
+        except DataUnreadable:
+            found.append(None)
+    assert found[0] == found[1] and (found[0] is None or len(found[0]) == size), "bytes of another time"
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+"""
+
+
+@pytest.mark.parametrize("codec", ["zlib", "gzip", "zstd", "lz4", "lz4h5", "blosc"])
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_decoders_outlive_any_bytes_and_tell_nothing_of_their_memory(codec, count):
+    """In a process of their own: no crash, bounded memory, and the same bytes whatever their memory held before."""
+    words = [sys.executable, "-W", "ignore", "-c", _MUTATING, codec, str(count)]
+    done = subprocess.run(words, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
