@@ -17,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.5
 """How long a client may let an answer wait, in all, before the rest is made without it."""
 
+_MOST_SAID = 4_000
+
 INERT = {"x-content-type-options": "nosniff"}
 
 
@@ -29,12 +31,18 @@ def send(answer: Answer) -> Response:
     """
     headers = {**INERT, "content-disposition": f'attachment; filename="{answer.filename}"'}
     if answer.notes:
-        headers["bienmo-notes"] = "; ".join(quote(note, safe=" ,.:()/'%=?+-") for note in answer.notes)
+        headers["bienmo-notes"] = _said(answer.notes)
     if answer.whole:
         return Response(b"".join(answer.pieces()), media_type=answer.media_type, headers=headers)
     if answer.size is not None:
         headers["content-length"] = str(answer.size)
     return _Sent(answer, headers)
+
+
+def _said(notes: tuple[str, ...]) -> str:
+    """Notes as a header: ASCII, in a line, and no longer than a client takes; the data say them whole."""
+    said = "; ".join(quote(note, safe=" ,.:()/'=?+-") for note in notes)
+    return said if len(said) <= _MOST_SAID else said[:_MOST_SAID].rpartition(" ")[0] + " ..."
 
 
 class _Sent(StreamingResponse):
