@@ -323,7 +323,7 @@ class Catalog:
         cut: Cut,
         suffix: str,
     ) -> Answer:
-        """Cut in a worker."""
+        """Cut in a worker. A reduction that takes too long says nothing of the file: what strikes it, it alone."""
         if distribution.protocol not in LOCAL:
             return self.remote.subset(record, distribution, cut, suffix, self._limits)
         spool = self.workers.spool(
@@ -337,7 +337,7 @@ class Catalog:
             self._limits,
             self.shelf.index(distribution) if distribution.protocol in CHUNKED else None,
             self.shelf.twins.folder if distribution.protocol in CHUNKED else None,
-            key=_key(distribution),
+            key=(*_key(distribution), "reduced") if cut.reduce else _key(distribution),
         )
         notes = read_end(spool)
         media_type = formats.named(suffix).MEDIA_TYPE

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from catalog.data import places, subset
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, DataError
 from catalog.record import Distribution, Record, Text
 from catalog.service import open_catalog
 from catalog.settings import Settings
@@ -197,6 +197,22 @@ def test_row_16_a_file_cut_or_changed_after_its_harvest_is_never_served_as_whole
             assert caught.value.status == 503
         path.write_bytes(content)
         assert np.array_equal(sea_of(b"".join(catalog.subset("sea", subset.Cut(), "nc3").pieces())), values)
+
+
+def test_reductions_that_take_too_long_do_not_put_a_good_file_out(tmp_path):
+    values = np.random.default_rng(0).integers(0, 999, (400, 100, 100)).astype("f4")
+    path = gridded(tmp_path / "sea.nc", (400, 100, 100), values=values)
+    long = subset.parse({"reduce": "p90(longitude)"})
+    with catalog_of(tmp_path / "home", [path], readers=1, read_seconds=3) as catalog:
+        b"".join(catalog.subset("sea", subset.parse({"time": "2000-01-01"}), "nc").pieces())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(catalog.workers, "_limits", (0.001, *catalog.workers._limits[1:]))
+            for _ in range(3):
+                with pytest.raises(DataError):
+                    catalog.subset("sea", long, "nc")
+        with pytest.raises(DataError, match="quarantined"):
+            catalog.subset("sea", long, "nc")
+        assert catalog.subset("sea", subset.parse({"time": "2000-01-01"}), "nc").size
 
 
 def test_a_file_that_changes_often_leaves_one_index_and_nothing_else(tmp_path):
