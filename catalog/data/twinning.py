@@ -292,9 +292,8 @@ class _Work:
                     if cells.read(place).tobytes() != values.tobytes():
                         raise _unequal(name)
                 self._check_maps(tiles, cells, name)
-        return Variable(
-            name, tuple(map(str, variable.dims)), variable.shape, variable.dtype, {}, {}, None, stored
-        )
+        dims, shown = tuple(map(str, variable.dims)), {"chunks": tuple(shape)}
+        return Variable(name, dims, variable.shape, variable.dtype, {}, shown, None, stored)
 
     def _check_maps(self, tiles: _Tiles, cells: Cells, name: str) -> None:
         """Compare whole maps of the first, the middle and the last step."""
