@@ -2,7 +2,7 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
@@ -43,10 +43,8 @@ def test_what_one_client_has_waiting_is_limited_and_others_are_not_refused():
         turns.take("polite")()
         for back in held:
             back()
-        backs = [waiting.pop(0).result(10) for _ in range(2)]
-        for back in backs:
-            back()
-        waiting[0].result(10)()
+        for future in as_completed(waiting, 10):  # whichever has its turn gives it back to the next
+            future.result()()
     assert not turns._at_work
     assert not turns._standing
 
