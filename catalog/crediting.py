@@ -4,15 +4,14 @@ from collections.abc import Mapping
 
 import xarray as xr
 
+from catalog.data.places import LOCAL
 from catalog.record import Record
-
-_ON_THIS_MACHINE = ("file", "zarr", "collection", "table")
 
 
 def credits_of(record: Record) -> dict[str, str]:
     """Return the title, licence, citation, makers, landing page and source of a record, those that it has."""
     licence = record.licence
-    there = [d.address for d in record.distributions if d.protocol not in _ON_THIS_MACHINE]
+    there = [d.address for d in record.distributions if d.protocol not in LOCAL]
     known = {
         "title": record.title.best("en"),
         "license": licence and (licence.url or licence.title or licence.spdx),

@@ -45,8 +45,8 @@ def estimate(
     """Return what a cut costs in a format; nothing but coordinates is read.
 
     Only with the record, whose words the answer has, is the number of bytes exact. The bytes of a format that does not
-    know its length are an order of magnitude: a text has about nine bytes for each
-    cell and coordinate of a row, other formats as many as the unpacked numbers.
+    know its length are an order of magnitude: a text has about nine bytes for each cell and coordinate of a row, other
+    formats as many as the unpacked numbers.
 
     Raises:
         BadRequest, OutsideDomain, NotSubsettable: As `catalog.data.subset.cut`.

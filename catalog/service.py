@@ -11,6 +11,7 @@ from catalog.answers import Answer, of_spool, read_end
 from catalog.crediting import credited, credits_of
 from catalog.data import afar, opening, places, subset
 from catalog.data.grids import Grid
+from catalog.data.places import LOCAL
 from catalog.data.shelf import Shelf
 from catalog.data.spools import Spools
 from catalog.data.subset import Cut, Limits
@@ -29,7 +30,6 @@ from catalog.stores import Run, Store, Version, sqlite
 CHUNKED = ("file", "zarr", "collection")
 """The protocols whose data the server reads itself, by their chunk index."""
 
-LOCAL = (*CHUNKED, tabling.PROTOCOL)
 OPENABLE = (*LOCAL, *afar.PROTOCOLS)
 """The protocols that can be cut, the cheapest first; of `http` NetCDF files and Zarr groups only."""
 

@@ -4,6 +4,7 @@ Nothing is read before it is asked for, and then in windows of whole chunks: eac
 is read once, however many of them it holds.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -157,8 +158,9 @@ class _Lazy(BackendArray):
         )
         return self._read(places).squeeze(axis=single)
 
+    @abstractmethod
     def _read(self, places: tuple[Indices, ...]) -> npt.NDArray[Any]:
-        raise NotImplementedError
+        """The values at the outer product of indices."""
 
 
 class _Rows(_Lazy):

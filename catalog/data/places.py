@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+LOCAL = ("file", "zarr", "collection", "table")
+"""The protocols of distributions whose address is a path of this machine."""
+
 _SCHEME = "file://"
 _OPENED = re.compile(r"/proc/self/fd/\d+")
 

@@ -128,22 +128,11 @@ def _reduced(dataset: xr.Dataset, reduction: Reduction) -> xr.Dataset:
 def _with_origin(
     found: xr.Dataset, dataset: xr.Dataset, known: Origin, made: Mapping[str, xr.Variable]
 ) -> xr.Dataset:
-    """The result with what it keeps of the whole; its axes are those that are still there."""
-
-    def there(name: str | None) -> str | None:
-        return name if name in found.variables else None
-
-    axes = replace(
-        known.axes,
-        longitude=there(known.axes.longitude),
-        latitude=there(known.axes.latitude),
-        vertical=there(known.axes.vertical),
-        time=there(known.axes.time),
-        coordinates=known.axes.coordinates | {str(name) for name in found.variables if name not in made},
-    )
-    wanted = tuple(name for name in known.wanted if name in found.variables)
+    """The result with what it keeps of the whole; `origin` leaves out the axes that are gone."""
+    there = {str(name) for name in found.variables if name not in made}
+    axes = replace(known.axes, coordinates=known.axes.coordinates | there)
     picks = {d: indices for d, indices in known.picks.items() if d in found.sizes}
-    found.encoding = {**dataset.encoding, "origin": Origin(axes, wanted, picks)}
+    found.encoding = {**dataset.encoding, "origin": Origin(axes, known.wanted, picks)}
     return found
 
 

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from catalog import formats, vocabulary
+from catalog.data.places import LOCAL
 from catalog.errors import NotFound, NotSubsettable
 from catalog.record import BBox, Record
 from catalog.search import FACETS, Page, Query, parse
-from catalog.service import LOCAL, Catalog, openable
+from catalog.service import Catalog, openable
 from catalog.web import extent_map, reference
 from catalog.web.rendering import address, error_page, known, page, parameters, static_file
 from catalog.web.translation import Translation, translation
