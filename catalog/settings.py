@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     chunk_cache_bytes: int = Field(
         default=64 * MEGABYTE, ge=0, description="decoded chunks that are kept for repeats, bytes"
     )
+    grid_bytes: int = Field(
+        default=500 * MEGABYTE,
+        ge=0,
+        description="what files at hand keep in memory (indexes, coordinates); those not used for longest go first, "
+        "bytes",
+    )
     twin_bytes: int = Field(
         default=20_000 * MEGABYTE,
         ge=0,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,19 +16,28 @@ from catalog.data.clock import Clock
 
 T = TypeVar("T")
 
+_TOLD = 10_000
+"""Bytes that a grid grows by before it tells of them."""
+
 
 class Grid:
     """An undecoded, lazy dataset with what every cut of it needs again; usable from any thread.
 
     Args:
         dataset: As `catalog.data.opening.opened` gives it; it stays open as long as the grid is used.
+        nbytes: Bytes of memory that the dataset itself has: its index, and values that are not read again.
 
-    `twins` are variables, by name, whose same values lie in other chunks too (`catalog.data.twins`).
+    `nbytes` grows with what is kept; `grew` is called after it did. `twins` are variables, by name, whose same values
+    lie in other chunks too (`catalog.data.twins`).
     """
 
-    def __init__(self, dataset: xr.Dataset) -> None:
+    def __init__(self, dataset: xr.Dataset, nbytes: int = 0) -> None:
         self.dataset = dataset
+        self.nbytes = nbytes
+        self.grew: Callable[[], None] = _nothing
         self.twins: Mapping[str, xr.Variable] = {}
+        self._told = nbytes
+        self._counted: set[int] = set()
         self._kept: dict[Any, Any] = {}
         self._lock = threading.RLock()
 
@@ -64,9 +74,41 @@ class Grid:
         """Return what `make` returned the first time it was asked for under this key."""
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = make()
+                made = make()
+                self.nbytes += held(made, self._counted)
+                self._kept[key] = made
             found: T = self._kept[key]
-            return found
+            grew = self.nbytes - self._told >= _TOLD
+            self._told = self.nbytes if grew else self._told
+        if grew:
+            self.grew()
+        return found
+
+
+def held(value: object, counted: set[int]) -> int:
+    """Return about how many bytes of memory the arrays in a value have; lazy ones have none.
+
+    Args:
+        value: An array, what tells its `held_bytes`, or a dataclass, mapping or tuple of such.
+        counted: Identities of arrays that are counted already, and stay in memory; those of this value are added.
+    """
+    if isinstance(value, np.ndarray):
+        while isinstance(value.base, np.ndarray):
+            value = value.base
+        known = id(value) in counted
+        counted.add(id(value))
+        return 0 if known else value.nbytes
+    if (size := getattr(value, "held_bytes", None)) is not None:
+        return int(size)
+    if is_dataclass(value):
+        return sum(held(getattr(value, part.name), counted) for part in fields(value))
+    if isinstance(value, Mapping):
+        return sum(held(part, counted) for part in value.values())
+    return sum(held(part, counted) for part in value) if isinstance(value, tuple) else 0
+
+
+def _nothing() -> None:
+    """What a grid does that nobody watches."""
 
 
 def _frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -34,6 +34,11 @@ class Line:
     values: npt.NDArray[Any]
     slack: npt.NDArray[Any]
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that it has once it was used: values, slack, and edges in two orders at most."""
+        return 5 * int(self.values.nbytes) + int(self.slack.nbytes)
+
     @cached_property
     def _low(self) -> npt.NDArray[Any]:
         found: npt.NDArray[Any] = self.values - self.slack

@@ -15,12 +15,15 @@ from pathlib import Path
 import xarray as xr
 
 from catalog.data import chunks, collection
-from catalog.data.grids import Grid
+from catalog.data.grids import Grid, held
 from catalog.data.places import address, place, shown
 from catalog.data.twins import Key, Twins
 from catalog.data.workers import Workers
 from catalog.errors import DataChanged, DataUnreadable
 from catalog.record import Distribution
+
+GRID_BYTES = 500_000_000
+"""What grids may keep in memory, where no setting says it."""
 
 _MOST_OPEN = 512
 
@@ -28,16 +31,27 @@ _MOST_OPEN = 512
 class Shelf:
     """Grids of local files, the least used given up first; usable from any thread.
 
+    What all grids keep (their indexes, coordinates, spatial indexes) has a budget of memory. A grid of less than a
+    thousandth of it is not given up for that: all of those together have less than half of it.
+
     Args:
         home: The data home, where the indexes are kept in a folder that is made at the first of them, and the twins,
             which its grids read from where that is cheaper.
         workers: Who makes the indexes.
         decoded_bytes: Bytes of decoded chunks that are kept for repeats.
         twin_bytes: Bytes of disk that twins may have.
+        grid_bytes: Bytes that the grids may keep in memory.
     """
 
-    def __init__(self, home: Path, workers: Workers, decoded_bytes: int, twin_bytes: int = 0) -> None:
-        self._folder, self._workers = home / "chunks", workers
+    def __init__(
+        self,
+        home: Path,
+        workers: Workers,
+        decoded_bytes: int,
+        twin_bytes: int = 0,
+        grid_bytes: int = GRID_BYTES,
+    ) -> None:
+        self._folder, self._workers, self._budget = home / "chunks", workers, grid_bytes
         self._decoded = chunks.Decoded(decoded_bytes)
         self.twins = Twins(home / "twins", twin_bytes, self._decoded)
         self._lock = threading.Lock()
@@ -62,13 +76,39 @@ class Shelf:
         if mine:
             try:
                 is_one = distribution.protocol != "collection"
-                found.set_result(self._opened(key) if is_one else self._collected(distribution))
+                made = self._opened(key) if is_one else self._collected(distribution)
+                found.set_result(made)
+                if made is not None:
+                    made.grew = self._fit
+                    self._fit()
             except BaseException as error:  # noqa: BLE001 - whatever it is, all who wait get it
                 with self._lock:
                     self._grids.pop(key, None)
                 found.set_exception(error)
         grid = found.result()
         return None if grid is None else self.twins.attach(key, grid)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the grids at hand keep in memory, about."""
+        with self._lock:
+            return sum(self._sizes().values())
+
+    def _sizes(self) -> dict[Key, int]:
+        """What each grid at hand keeps, the least used first."""
+        known = {key: future.result() for key, future in self._grids.items() if future.done()}
+        return {key: grid.nbytes for key, grid in known.items() if grid is not None}
+
+    def _fit(self) -> None:
+        """Give grids up until the others are within the budget: one beyond it alone, then the least used."""
+        with self._lock:
+            sizes = self._sizes()
+            large = [key for key, size in sizes.items() if size > self._budget / (2 * _MOST_OPEN)]
+            total = sum(sizes.values())
+            for key in sorted(large, key=lambda key: sizes[key] <= self._budget):
+                if total > self._budget:
+                    del self._grids[key]  # whoever still reads it keeps it, and it is gone then
+                    total -= sizes[key]
 
     def index(self, distribution: Distribution) -> Path | None:
         """Return the file of an index that a worker may use; None where there is none yet."""
@@ -91,7 +131,8 @@ class Shelf:
                 )
             return contextlib.nullcontext(grid.dataset)
 
-        return Grid(collection.opened(distribution.address, open_member, checksum=distribution.checksum))
+        whole = collection.opened(distribution.address, open_member, checksum=distribution.checksum)
+        return Grid(whole, held({str(n): v._data for n, v in whole.variables.items()}, set()))  # noqa: SLF001
 
     def _member(self, path: Path) -> Grid | None:
         return self.grid(Distribution(protocol="file", address=address(path)))
@@ -106,7 +147,7 @@ class Shelf:
                 return None
         if index.uncovered:
             return None
-        return Grid(chunks.opened(path, index, self._decoded))
+        return Grid(chunks.opened(path, index, self._decoded), held(index, set()))
 
     def _kept(self, key: Key) -> chunks.Index | None:
         """The index that is in the folder, if it is whole."""

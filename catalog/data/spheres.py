@@ -54,6 +54,11 @@ class Index:
         self._points = vectors(x[legal], y[legal])
         self._tree = cKDTree(self._points) if self.places.size <= _MOST_INDEXED else None
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that it has; of its tree, about what it takes with 16 positions a leaf."""
+        return int(self.places.nbytes + self._points.nbytes) + (18 * self.places.size if self._tree else 0)
+
     def nearest(
         self, longitudes: npt.ArrayLike, latitudes: npt.ArrayLike, count: int
     ) -> tuple[_Indices, _Floats]:
