@@ -55,8 +55,10 @@ def load(data: bytes) -> Index:
 def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
     """Return the undecoded, lazy dataset that `catalog.data.opening.opened` gives of the same file.
 
-    Its values can be read by any thread. The file stays open until the dataset is closed, or until nobody uses its
-    variables any more. Reading values of a variable that is in `known.uncovered` raises DataUnreadable.
+    Its values can be read by any thread; `encoding["readers"]` has what reads each variable at a key (`Lazy.read`),
+    without the steps that xarray takes from a lazy array to its values. The file stays open until the dataset is
+    closed, or until nobody uses its variables any more. Reading values of a variable that is in
+    `known.uncovered` raises DataUnreadable.
 
     Args:
         path: As for `index`.
@@ -76,11 +78,12 @@ def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
         raise
     state = None if known.form == "zarr" else (known.size, known.mtime_ns)
     shared = OpenFile(source, state, cache, (str(place), known.size, known.mtime_ns))
+    lazy = {each.name: _lazy(each, shared) for each in known.variables if each.values is None}
     with _quiet(known):
         dataset = _dataset(
-            known, {variable.name: _variable(variable, shared) for variable in known.variables}
+            known, {each.name: _variable(each, lazy.get(each.name)) for each in known.variables}
         )
-    dataset.encoding = {**known.encoding}
+    dataset.encoding = {**known.encoding, "readers": {name: each.read for name, each in lazy.items()}}
     dataset.set_close(source.close)
     return dataset
 
@@ -116,12 +119,13 @@ def _check_same(source: Source, known: Index) -> None:
                 raise changed() from error
 
 
-def _variable(variable: Variable, shared: OpenFile) -> xr.Variable:
-    data: Any = variable.values
-    if data is None:
-        stored = variable.stored
-        cells = None if stored is None else Cells(shared, variable.name, stored, variable.dtype)
-        data = indexing.LazilyIndexedArray(Lazy(variable, cells))
+def _lazy(variable: Variable, shared: OpenFile) -> "Lazy":
+    stored = variable.stored
+    return Lazy(variable, None if stored is None else Cells(shared, variable.name, stored, variable.dtype))
+
+
+def _variable(variable: Variable, lazy: "Lazy | None") -> xr.Variable:
+    data: Any = variable.values if lazy is None else indexing.LazilyIndexedArray(lazy)
     found = xr.Variable(variable.dims, data, dict(variable.attributes), fastpath=True)
     found.encoding = {**variable.encoding}
     return found

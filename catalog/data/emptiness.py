@@ -95,6 +95,8 @@ def _is_empty(variable: xr.Variable) -> bool:
         variable.dtype.kind != "f" and not {"_FillValue", "missing_value"} & set(variable.attrs)
     ):
         return False
+    if variable.nbytes <= _BLOCK:
+        return not has_values(np.asarray(variable.values), variable.attrs).any()
     read = 0
     for place in rectangles(variable.shape, _BLOCK, source_chunks_of(variable)):
         raw = np.asarray(variable[place].values)

@@ -267,8 +267,8 @@ def _other_dimensions(grid: Grid, label: str) -> frozenset[Any]:
 
 def _sorted(indices: _Indices, longitudes: _Floats) -> _Indices:
     """Indices from west to east (or as the source runs), each meridian once."""
-    steps = np.diff(longitudes)
-    if bool((steps > 0).all()) or bool((steps < 0).all()):
+    steps = longitudes[1:] - longitudes[:-1]
+    if not steps.size or steps.min() > 0 or steps.max() < 0:
         return indices
     _, first = np.unique(longitudes, return_index=True)
     falling = np.median(steps) < 0

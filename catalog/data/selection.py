@@ -88,6 +88,12 @@ def _uncuttable(name: str) -> NotSubsettable:
 
 def with_companions(grid: Grid, asked: tuple[str, ...]) -> list[str]:
     """Return the names of wanted variables and of what describes them, in the file's order."""
+    if len(asked) == 1 or asked is grid.keep(("selection", "cuttable"), lambda: _cuttable(grid)):
+        return grid.keep(("selection", "with", asked), lambda: _with_companions(grid, asked))
+    return _with_companions(grid, asked)
+
+
+def _with_companions(grid: Grid, asked: tuple[str, ...]) -> list[str]:
     variables = grid.dataset.variables
     dimensions = {d for name in asked for d in variables[name].dims}
     names = set(asked)

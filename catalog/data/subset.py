@@ -1,5 +1,6 @@
 """Cutting a dataset: what a cut costs, and the part it asks for, values still packed as in the source."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from catalog.data.axes import Axes
 from catalog.data.cells import gathered, taken
 from catalog.data.costs import Cost, Limits, cheaper, cost_of
 from catalog.data.cuts import Cut, parse
-from catalog.data.emptiness import emptiness, has_any, read_small
+from catalog.data.emptiness import SMALL, emptiness, has_any, read_small
 from catalog.data.extents import attributes_of
 from catalog.data.grids import Grid
 from catalog.data.masking import masked
@@ -21,10 +22,10 @@ from catalog.data.placing import Placed, placed
 from catalog.data.positions import pair_of
 from catalog.data.selection import is_nested, numbers, wanted, with_companions
 from catalog.data.smaller import too_large
-from catalog.instant import now
 
 __all__ = ["Cost", "Cut", "Limits", "cost", "cut", "parse", "part"]
 
+_WHOLE = slice(None)
 _KEPT = 1_000_000
 """Values of a coordinate of at most one dimension that a grid keeps, raw, between cuts."""
 
@@ -82,7 +83,8 @@ def _cut(grid: Grid, request: Cut, record_id: str, limits: Limits, *, is_read: b
         raise too_large(grid, request, found, limits, _cost)
     names, without = numbers(grid, request)
     with_flags = _with_flags(grid, request, names)
-    variables = _variables(grid, place, with_flags)
+    is_small = is_read and found.result_bytes <= SMALL
+    variables = _variables(grid, place, with_flags, is_read=is_small)
     notes = [*place.picked.notes, *gaps.notes(grid.dataset, place.picked.indices, request.time)]
     said = ""
     if is_read:
@@ -116,10 +118,11 @@ def _line(request: Cut, record_id: str, without: tuple[str, ...]) -> str:
     """What is added to the history; the same length whenever it is made."""
     asked = "&".join(f"{key}={value}" for key, value in request.parameters().items())
     said = f"; without {', '.join(without)}, which cannot be cut" if without else ""
-    return f"{now()[:19]}Z Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}{said}"
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return f"{now} Bien Mo: cut from {record_id}{' with ' if asked else ''}{asked}{said}"
 
 
-def _variables(grid: Grid, place: Placed, names: tuple[str, ...]) -> dict[str, xr.Variable]:
+def _variables(grid: Grid, place: Placed, names: tuple[str, ...], *, is_read: bool) -> dict[str, xr.Variable]:
     """The variables of the part by name, in the file's order, those that the answer adds last."""
     picked, found = place.picked, dict[str, xr.Variable]()
     beside = _beside(grid, place) if place.added else []
@@ -129,7 +132,7 @@ def _variables(grid: Grid, place: Placed, names: tuple[str, ...]) -> dict[str, x
         if name in picked.replaced:
             found[name] = picked.replaced[name]
             continue
-        variable = _taken(grid, name, place)
+        variable = _taken(grid, name, place, is_read=is_read and name in names)
         if name in names:
             for keep in picked.keeps:
                 variable = _kept(variable, keep)
@@ -143,11 +146,17 @@ def _variables(grid: Grid, place: Placed, names: tuple[str, ...]) -> dict[str, x
     return {**found, **place.added}
 
 
-def _taken(grid: Grid, name: str, place: Placed) -> xr.Variable:
-    """A variable at the picked indices; small coordinates are read once and kept."""
+def _taken(grid: Grid, name: str, place: Placed, *, is_read: bool) -> xr.Variable:
+    """A variable at the picked indices, read already where that is asked; small coordinates are read once and kept."""
     variable = grid.dataset.variables[name]
     if variable.ndim > 1 or variable.size > _KEPT or name not in grid.axes.coordinates:
-        return taken(cheaper(grid, name, place), place.picked.indices, place.slices)
+        lazy = cheaper(grid, name, place)
+        read = grid.dataset.encoding.get("readers", {}).get(name) if is_read and lazy is variable else None
+        if read is None or place.cells:
+            return taken(lazy, place.picked.indices, place.slices)
+        key = tuple(place.picked.indices.get(str(d), _WHOLE) for d in variable.dims)
+        key = tuple(place.slices.get(str(d)) or part for d, part in zip(variable.dims, key, strict=True))
+        return xr.Variable(variable.dims, read(key), variable.attrs, variable.encoding, fastpath=True)
     raw = grid.keep(("raw", name), lambda: np.asarray(variable.values))
     d = str(variable.dims[0]) if variable.dims else ""
     if d in place.picked.indices:
@@ -233,9 +242,11 @@ def _dataset(  # noqa: PLR0913 - what a part is made of
     if place.shape is not None and axes.geometry == "points" and grid.axes.geometry != "points":
         attributes = {k: v for k, v in attributes.items() if k not in {"featureType", "cdm_data_type"}}
         attributes |= {"featureType": "timeSeries"} if axes.kind == "timeseries" else {}
-    made = xr.Dataset(others, xr.Coordinates(along, indexes={}), attributes)
-    made.encoding = {**grid.dataset.encoding, "origin": Origin(axes, names, indices)}
-    return made
+    encoding = {**grid.dataset.encoding, "origin": Origin(axes, names, indices)}
+    # The constructor aligns and merges what is one dataset already, which takes longer than the cut of a small box.
+    return xr.Dataset._construct_direct(  # noqa: SLF001 - a test holds it against the constructor
+        {**others, **along}, set(along), attrs=attributes, encoding=encoding
+    )
 
 
 def _axes(axes: Axes, place: Placed) -> Axes:

@@ -106,7 +106,7 @@ def _plan(dataset: xr.Dataset) -> _File:
     names = _names(dataset)
     types = {name: _classic(variable) for name, variable in dataset.variables.items()}
     wide = any(
-        _TYPES[kind] > _CLASSIC or dataset[name].size * np.dtype(kind).itemsize > _MOST_BYTES
+        _TYPES[kind] > _CLASSIC or dataset.variables[name].size * np.dtype(kind).itemsize > _MOST_BYTES
         for name, kind in types.items()
     ) or any(size > _LARGEST for size in dataset.sizes.values())
     if wide:

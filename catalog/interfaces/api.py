@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from catalog import formats
 from catalog.data import subset
 from catalog.errors import BadRequest, CatalogError
-from catalog.interfaces._describing import PROBLEMS, Id, Suffix, answers
+from catalog.interfaces._describing import PROBLEMS, Described, Id, Suffix, answers
 from catalog.interfaces._sending import INERT, send
 from catalog.record import Record
 from catalog.search import Page, parse
@@ -114,11 +114,12 @@ _LIST = answers(["application/json"], 400)
 
 def router(catalog: Catalog) -> APIRouter:
     """Return the API's routes over a catalog."""
-    routes = APIRouter()
-    _search_routes(routes, catalog)
-    _subset_route(routes, catalog)
-    _report_routes(routes, catalog)
-    return routes
+    read, described = APIRouter(), APIRouter(route_class=Described)
+    _subset_route(described, catalog)
+    _search_routes(described, catalog)
+    _report_routes(read, catalog)
+    read.include_router(described)
+    return read
 
 
 def _search_routes(routes: APIRouter, catalog: Catalog) -> None:

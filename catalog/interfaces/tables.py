@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from catalog import tabling
 from catalog.errors import BadRequest
+from catalog.interfaces._describing import Described
 from catalog.interfaces._sending import send
 from catalog.service import Catalog
 
@@ -28,7 +29,7 @@ _STATUSES = {
 
 def router(catalog: Catalog) -> APIRouter:
     """Return the routes of table queries over a catalog."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=Described)
 
     @routes.get(
         "/api/datasets/{record_id}/table.{suffix}",

@@ -436,3 +436,16 @@ def test_every_real_file_is_cut_or_refused_with_a_reason(shared_real):
     for path in sorted(Path(shared_real, "files").rglob("*.nc")):
         with contextlib.suppress(CatalogError):
             cut(path)
+
+
+def test_a_part_is_the_dataset_that_the_constructor_makes(tmp_path):
+    """The part is made past xarray's constructor, which takes longer than a small cut: nothing else may differ."""
+    path = make(tmp_path / "a.nc", lat=(np.arange(5.0, 25, 5), NORTH), lon=(np.arange(100.0, 122.0, 2), EAST))
+    part = cut(path, bbox="105,7,110,16")
+    along = {name: part.variables[name] for name in part.coords}
+    others = {name: part.variables[name] for name in part.data_vars}
+    made = xr.Dataset(others, xr.Coordinates(along, indexes={}), part.attrs)
+    xr.testing.assert_identical(made, part)
+    assert list(made.variables) == list(part.variables)
+    assert (made.sizes, dict(made.xindexes)) == (part.sizes, dict(part.xindexes))
+    assert set(part.isel(lat=0).coords) == set(along) == {"lat", "lon"}
