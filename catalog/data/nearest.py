@@ -294,11 +294,10 @@ def _reached(x: Line, middle: float, longitudes: _Floats, alone: float) -> npt.N
 def _in_cloud(grid: Grid, pair: Pair, longitudes: _Floats, latitudes: _Floats) -> Cells:
     columns, rows = (grid.values(name) for name in pair)
     index = grid.keep(("index", pair), lambda: Index(columns, rows))
-    if not index.places.size:
+    if not index.size:
         raise NotSubsettable("the data's positions have no value", hint="ask without a place")
-    reach = grid.keep(("reach", pair), lambda: reaches(grid, pair, index))
     places, far = index.nearest(longitudes, latitudes, _CANDIDATES)
-    inside = np.any(far <= reach[places] + _ROUNDED_METRES, axis=-1)
+    inside = np.any(far <= reaches(grid, pair, index, places) + _ROUNDED_METRES, axis=-1)
     first = places[:, 0]
     where = np.unravel_index(first, columns.shape) if columns.ndim else ()
     dims = map(str, grid.dataset.variables[pair[0]].dims)

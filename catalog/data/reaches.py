@@ -6,7 +6,7 @@ import numpy.typing as npt
 from catalog.data.grids import Grid
 from catalog.data.meshes import Mesh, meshes
 from catalog.data.positions import Pair
-from catalog.data.spheres import Index, distance, metres, vectors
+from catalog.data.spheres import MOST_SINGLE, Index, distance, metres, vectors
 
 STATION = 10_000.0
 """Metres that a station, profile or position of a track stands for."""
@@ -16,23 +16,43 @@ _OTHERS = 4
 _Floats = npt.NDArray[np.float64]
 
 
-def reaches(grid: Grid, pair: Pair, index: Index) -> _Floats:
-    """Return metres by flat index of a pair's positions; what they mean is told in `catalog.data.nearest`."""
-    x, y = (grid.values(name) for name in pair)
+def reaches(grid: Grid, pair: Pair, index: Index, places: npt.NDArray[np.intp]) -> _Floats:
+    """Return metres that the cells at flat indices of a pair's positions reach, of the indices' shape.
+
+    What they mean is told in `catalog.data.nearest`. Those of few positions are kept; of more, the answer's own are
+    worked out.
+    """
+    if (kept := grid.keep(("reach", pair), lambda: _kept(grid, pair, index))) is not None:
+        return kept[places]
+    known, back = np.unique(places, return_inverse=True)
+    return _reaches(grid, pair, index, known)[back].reshape(places.shape)
+
+
+def _kept(grid: Grid, pair: Pair, index: Index) -> _Floats | None:
+    """Those of all positions, of a mesh or of few; None otherwise."""
     for mesh in meshes(grid):
         if (found := _of_mesh(grid, pair, mesh)) is not None:
             return found
+    size = grid.values(pair[0]).size
+    return _reaches(grid, pair, index, np.arange(size)) if size <= MOST_SINGLE else None
+
+
+def _reaches(grid: Grid, pair: Pair, index: Index, places: npt.NDArray[np.intp]) -> _Floats:
+    x, y = (grid.values(name) for name in pair)
     corners = _corners(grid, pair)
     if corners is not None:
-        far = distance(x[..., None], y[..., None], *corners)
-        farthest: _Floats = np.where(np.isfinite(far), far, 0.0).max(axis=-1).ravel()
+        edges = (known.reshape(x.size, -1)[places] for known in corners)
+        far = distance(x.ravel()[places, None], y.ravel()[places, None], *edges)
+        farthest: _Floats = np.where(np.isfinite(far), far, 0.0).max(axis=-1)
         return farthest
     if x.ndim == 2 and grid.axes.kind in {"grid", "mesh"}:  # noqa: PLR2004
-        return _across(x, y)
-    if grid.axes.kind in {"timeseries", "profile", "trajectory"} or index.places.size < _FEW:
-        return np.full(x.size, STATION)
-    found = np.zeros(x.size)
-    found[index.places] = np.maximum(index.spacing(_OTHERS), STATION)
+        return _across(x, y, places)
+    if grid.axes.kind in {"timeseries", "profile", "trajectory"} or index.size < _FEW:
+        return np.full(places.size, STATION)
+    x, y = x.ravel()[places], y.ravel()[places]
+    found, legal = np.zeros(places.size), np.isfinite(x) & np.isfinite(y)
+    _, far = index.nearest(x[legal], y[legal], _OTHERS + 1)
+    found[legal] = np.maximum(far[:, -1], STATION)
     return found
 
 
@@ -79,20 +99,21 @@ def _corners(grid: Grid, pair: Pair) -> tuple[_Floats, _Floats] | None:
     return (x, y) if x.shape == y.shape and x.shape[:-1] == shape and x.ndim > 1 else None
 
 
-def _across(x: _Floats, y: _Floats) -> _Floats:
-    """Half the largest distance across each cell to its neighbours: rows, columns and both diagonals.
+def _across(x: _Floats, y: _Floats, places: npt.NDArray[np.intp]) -> _Floats:
+    """Half the largest distance across some cells to their neighbours: rows, columns and both diagonals.
 
     Of two neighbours in a line the nearer counts, so that a fold or a jump of the grid makes no cell large.
     """
-    points = np.full((x.shape[0] + 2, x.shape[1] + 2, 3), np.nan)
-    points[1:-1, 1:-1] = vectors(x, y)
-    largest = np.zeros(x.shape)
+    row, column = np.divmod(places, x.shape[1])
+    middle = vectors(x[row, column], y[row, column])
+    largest = np.zeros(places.size)
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         sides = []
         for sign in (1, -1):
-            rows = slice(1 + sign * down, x.shape[0] + 1 + sign * down)
-            columns = slice(1 + sign * right, x.shape[1] + 1 + sign * right)
-            apart = points[rows, columns] - points[1:-1, 1:-1]
+            i, j = row + sign * down, column + sign * right
+            there = (i >= 0) & (i < x.shape[0]) & (j >= 0) & (j < x.shape[1])
+            i, j = (np.where(there, at, 0) for at in (i, j))
+            apart = vectors(np.where(there, x[i, j], np.nan), y[i, j]) - middle
             sides.append(metres(np.sqrt(np.sum(apart * apart, axis=-1))))
         largest = np.fmax(largest, np.fmin(*sides))
-    return np.nan_to_num(largest / 2).ravel()
+    return np.nan_to_num(largest / 2)

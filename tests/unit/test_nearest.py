@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.data import opening
+from catalog.data import opening, reaches, spheres
 from catalog.data.grids import Grid
 from catalog.data.nearest import nearest, nearest_all, nearest_depth, nearest_of, nearest_time
 from catalog.data.spheres import RADIUS, Index, degrees, distance, vectors
@@ -149,15 +149,79 @@ def test_the_nearest_depth_reaches_half_a_step(levels, depth, value):
     assert (found.value, found.offset) == (value, value - depth)
 
 
-def test_more_positions_than_an_index_is_made_for_are_searched_block_by_block(monkeypatch):
-    numbers = np.random.default_rng(7)
-    x, y = numbers.random(2_000) * 360, numbers.random(2_000) * 180 - 90
-    expected, far = Index(x, y).nearest(107.0, 20.0, 5)
-    monkeypatch.setattr("catalog.data.spheres._MOST_INDEXED", 10)
-    monkeypatch.setattr("catalog.data.spheres._BLOCK", 300)
-    found, metres = Index(x, y).nearest(107.0, 20.0, 5)
-    assert found.tolist() == expected.tolist()
-    assert metres == pytest.approx(far)
+def clouds(numbers, size):
+    """Positions all over the Earth, in a corner of it, both, and all in a few places; some missing, some no place."""
+    x, y = numbers.random(size) * 720 - 360, np.degrees(np.arcsin(numbers.random(size) * 2 - 1))
+    near = numbers.random(size) < numbers.choice([0, 0.9, 1])
+    x[near], y[near] = 107 + x[near] / 1e4, 20 + y[near] / 1e4
+    if numbers.random() < 0.2:
+        x, y = np.round(x / 90) * 90, np.round(y / 90) * 90
+    x[numbers.random(size) < 0.1], y[numbers.random(size) < 0.1] = np.nan, 95
+    return x, y
+
+
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(60, 3_000), count=st.integers(1, 12))
+def test_of_many_positions_those_are_nearest_that_brute_force_finds(seed, size, count):
+    numbers = np.random.default_rng(seed)
+    x, y = clouds(numbers, size)
+    at = numbers.integers(0, size, 40)
+    points = np.where(np.isnan(x[at]), 0, x[at]) + numbers.normal(0, 0.01, 40), np.clip(y[at], -90, 90)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spheres, "MOST_SINGLE", 10)
+        places, far = Index(x, y).nearest(*points, count)
+    legal = np.flatnonzero(np.isfinite(x) & (np.abs(y) <= 90))
+    apart = distance(points[0][:, None], points[1][:, None], x[legal], y[legal])
+    expected = np.sort(apart, axis=1)[:, :count]
+    assert far == pytest.approx(expected, abs=1e-3)
+    assert set(places.ravel()) <= set(legal)
+    assert distance(points[0][:, None], points[1][:, None], x[places], y[places]) == pytest.approx(
+        far, abs=1e-3
+    )
+    assert all(np.unique(row).size == row.size for row in places)
+
+
+@pytest.mark.parametrize("kind", ["grid", "corners", "cloud"])
+def test_many_positions_reach_as_far_as_few(kind, monkeypatch):
+    numbers = np.random.default_rng(5)
+    j, i = np.mgrid[:40, :30] / 10
+    x, y = 105 + i + j / 3 + numbers.normal(0, 0.01, i.shape), 15 + j - i / 4
+    x[3:6, 7:9] = np.nan
+    dims = ("y", "x")
+    if kind == "cloud":
+        x, y, dims = x.ravel(), y.ravel(), ("at",)
+    edges = {"bounds": "edges"} if kind == "corners" else {}
+    dataset = xr.Dataset(
+        {"t": (dims, x, {"coordinates": "lon lat"})},
+        {"lon": (dims, x, EAST | edges), "lat": (dims, y, NORTH | edges)},
+    )
+    if edges:
+        corners = np.repeat(x[..., None], 4, axis=-1) + np.array([-0.05, 0.05, 0.05, -0.05])
+        dataset["edges"] = ((*dims, "vertex"), corners)
+        dataset["rows"] = (
+            (*dims, "vertex"),
+            np.repeat(y[..., None], 4, axis=-1) + np.array([-0.05, -0.05, 0.05, 0.05]),
+        )
+        dataset["lat"].attrs["bounds"] = "rows"
+    points = 104.5 + 5 * numbers.random(500), 14 + 6 * numbers.random(500)
+    few = nearest_all(Grid(dataset), *points)
+    monkeypatch.setattr(spheres, "MOST_SINGLE", 10)
+    monkeypatch.setattr(reaches, "MOST_SINGLE", 10)
+    many = nearest_all(Grid(dataset), *points)
+    assert 50 < few.inside.sum() < 450
+    assert np.array_equal(many.inside, few.inside)
+    assert many.distances == pytest.approx(few.distances)
+
+
+def test_the_index_of_a_large_grid_is_small():
+    j, i = np.mgrid[:500, :500] / 100
+    grid = Grid(
+        xr.Dataset(
+            {"t": (("y", "x"), i, {"coordinates": "lon lat"})},
+            {"lon": (("y", "x"), 105 + i + j, EAST), "lat": (("y", "x"), 10 + j - i, NORTH)},
+        )
+    )
+    nearest(grid, 108.0, 11.0)
+    assert grid.nbytes < 32 * i.size
 
 
 @pytest.mark.parametrize(
