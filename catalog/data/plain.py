@@ -25,7 +25,8 @@ def words(value: Any) -> str:
             value = value.decode("utf-8")
         except UnicodeDecodeError:
             value = value.decode("latin-1")
-    return str(value).rstrip("\0").encode("utf-8", "replace").decode("utf-8")
+    text = str(value).rstrip("\0")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Attributes, and so packing and fill values, are in another response, the DAS.
 Source: ESE-RFC-004.1.2, The Data Access Protocol, DAP 2.0; RFC 1832 (XDR).
 """
 
+import functools
 import math
 import struct
 from collections.abc import Iterator
@@ -48,10 +49,11 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
                 hint="ask for less, or for NetCDF",
             )
     yield declaration(dataset).encode() + _DATA
-    for name, variable in dataset.variables.items():
+    variables = dataset.variables
+    for name, variable in variables.items():
         yield from _values(name, variable)
         for dimension in variable.dims if is_grid(dataset, name) else ():
-            yield from _values(dimension, dataset.variables[dimension])
+            yield from _values(dimension, variables[dimension])
 
 
 def length(dataset: xr.Dataset) -> int:
@@ -79,19 +81,18 @@ def declaration(dataset: xr.Dataset) -> str:
 
 def is_grid(dataset: xr.Dataset, name: Any) -> bool:
     """Tell whether each dimension of a variable has a coordinate variable of numbers."""
-    variable = dataset.variables[name]
-    return (
-        bool(variable.ndim)
-        and variable.dims != (name,)
-        and all(
-            d in dataset.variables
-            and dataset.variables[d].dims == (d,)
-            and dataset.variables[d].dtype.kind in "iuf"
-            for d in variable.dims
-        )
+    variables = dataset.variables
+    variable = variables[name]
+    if not variable.ndim or variable.dims == (name,):
+        return False
+    maps = [variables.get(d) for d in variable.dims]
+    return all(
+        found is not None and found.dims == (d,) and found.dtype.kind in "iuf"
+        for d, found in zip(variable.dims, maps, strict=True)
     )
 
 
+@functools.lru_cache(1_000)
 def _identifier(name: Any) -> str:
     """A name as DAP2 writes it: other characters than letters, digits and a few signs are percent-encoded."""
     return quote(words(name), safe="_!~*'-\"").replace(".", "%2E")
