@@ -5,7 +5,6 @@ The American Statistician 37, 1983, §3), so that they lose no digits to large s
 """
 
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -134,10 +133,28 @@ def _percentiles(  # noqa: PLR0913 - as `reckoned`
     found = np.full(size, np.nan)
     first = axes[0] - sum(axis < axes[0] for axis in axes[1:])
     for label in np.unique(labels):
-        taken = np.take(values, np.flatnonzero(labels == label), axes[0])
-        where = [slice(None)] * len(size)
-        where[first] = slice(label, label + 1)
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # that all are missing
-            made = np.nanpercentile(taken, percent, axis=axes, keepdims=True)
-        found[tuple(where)] = made.squeeze(tuple(sorted(axes[1:])))
+        alone = np.flatnonzero(labels == label)
+        taken = values if alone.size == labels.size else np.take(values, alone, axes[0])
+        where: list[slice | int] = [slice(None)] * len(size)
+        where[first] = int(label)
+        found[tuple(where)] = _percentile(taken, percent, axes)
+    return found
+
+
+def _percentile(values: _Floats, percent: float, axes: tuple[int, ...]) -> _Floats:
+    """A percentile over axes, as numpy's `nanpercentile`, but by one sort for all; the numbers are lost by it."""
+    last = np.moveaxis(values, axes, range(-len(axes), 0))
+    ranked = last.reshape(*last.shape[: -len(axes)], -1)
+    ranked.sort(axis=-1)  # in place: the numbers are not used again; what is missing comes last
+    count = ranked.shape[-1] - np.isnan(ranked).sum(axis=-1)
+    if not ranked.shape[-1]:
+        return np.full(count.shape, np.nan)
+    rank = np.maximum(count - 1, 0) * (percent / 100)
+    below = rank.astype(np.intp)
+    ends = np.stack((below, np.minimum(below + 1, np.maximum(count - 1, 0))), axis=-1)
+    low, high = np.moveaxis(np.take_along_axis(ranked, ends, axis=-1), -1, 0)
+    share = rank - below
+    with np.errstate(invalid="ignore"):
+        upwards, downwards = low + (high - low) * share, high - (high - low) * (1 - share)
+    found: _Floats = np.where(share < 0.5, upwards, downwards)  # noqa: PLR2004
     return found
