@@ -47,7 +47,7 @@ class Answer:
         self._closed = closed
         self._rest: Iterator[bytes] = iter(pieces)
         try:
-            self._head = list(_up_to(self._rest, HEAD_BYTES))
+            self._head = list(up_to(self._rest, HEAD_BYTES))
             following = next(self._rest, None)
             self.whole = following is None
             self.size = sum(map(len, self._head)) if self.whole else size()
@@ -60,9 +60,14 @@ class Answer:
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes in pieces of 1 to 4 MB, then close."""
         try:
-            yield from gathered(itertools.chain(self._head, self._following()))
+            yield from gathered(itertools.chain(self._taken(), self._following()))
         finally:
             self.close()
+
+    def _taken(self) -> Iterator[bytes]:
+        """The head, which is forgotten as it goes."""
+        while self._head:
+            yield self._head.pop(0)
 
     def _following(self) -> Iterator[bytes]:
         """What comes after the head, also when it is set aside meanwhile."""
@@ -170,8 +175,8 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(small)
 
 
-def _up_to(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The first pieces, until they have `size` bytes."""
+def up_to(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield the next pieces, until they have `size` bytes."""
     held = 0
     while held < size and (piece := next(pieces, None)) is not None:
         held += len(piece)

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from catalog.data.decoded import passing
+
 BLOCK_BYTES = 8_000_000
 _MOST = 8
 """How many times larger a block may be, to hold whole chunks."""
@@ -23,9 +25,16 @@ def blocks(variable: xr.Variable) -> Iterator[tuple[Place, npt.NDArray[Any]]]:
     one block with an empty place.
     """
     most = max(1, BLOCK_BYTES // variable.dtype.itemsize)
-    whole = tuple(slice(0, size) for size in variable.shape)
     for place in rectangles(variable.shape, most, source_chunks_of(variable)):
-        yield place, np.asarray((variable if place == whole else variable[place]).values)
+        yield place, values_at(variable, place)
+
+
+def values_at(variable: xr.Variable, place: Place) -> npt.NDArray[Any]:
+    """Return a variable's values at a place; no chunk of a mere part of it is kept (`catalog.data.decoded`)."""
+    if place == tuple(slice(0, size) for size in variable.shape):
+        return np.asarray(variable.values)
+    with passing():
+        return np.asarray(variable[place].values)
 
 
 def chunks_of(variable: xr.Variable) -> tuple[int, ...] | None:

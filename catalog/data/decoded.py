@@ -1,21 +1,28 @@
 """The chunks that were inflated last, kept for whoever asks for their cells again."""
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 _SHARE = 4
+_PASSING = ContextVar("passing", default=False)
 
 
 class Inflated(NamedTuple):
-    """A chunk without its filters, read-only: its bytes, and whether its items are shuffled still."""
+    """A chunk without its filters, read-only: its bytes, whether its items are shuffled still, and how to undo that.
+
+    The `frame` is the chunk as `catalog.data.inflating.unframed` takes it, None where it does not.
+    """
 
     data: npt.NDArray[np.uint8]
     shuffled: bool
+    frame: npt.NDArray[np.uint8] | None = None
 
 
 class Decoded:
@@ -51,7 +58,9 @@ class Decoded:
 
     def put(self, key: Hashable, chunk: Inflated) -> None:
         """Keep a chunk, whose bytes nobody else may write to."""
-        chunk.data.flags.writeable = False
+        for part in (chunk.data, chunk.frame):
+            if part is not None:
+                part.flags.writeable = False
         with self._lock:
             before = self._chunks.pop(key, None)
             self._held += chunk.data.size - (before.data.size if before else 0)
@@ -65,3 +74,18 @@ class Decoded:
         with self._lock:
             self._chunks.clear()
             self._held = 0
+
+
+@contextlib.contextmanager
+def passing() -> Iterator[None]:
+    """Keep no chunk that is read meanwhile: it is a part of much, which would drive out what others ask for again."""
+    token = _PASSING.set(True)
+    try:
+        yield
+    finally:
+        _PASSING.reset(token)
+
+
+def is_passing() -> bool:
+    """Tell whether what is read now is a part of much (`passing`)."""
+    return _PASSING.get()

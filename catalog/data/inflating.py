@@ -4,9 +4,11 @@ Filters as in the HDF5 File Format Specification (IV.A.2.l, Filter Pipeline Mess
 plug-ins; Zarr's codecs as in numcodecs and the Zarr v3 codec specifications. All of them run without the GIL.
 """
 
+import contextlib
 import math
-import threading
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import imagecodecs
@@ -19,29 +21,61 @@ from catalog.errors import DataUnreadable
 _Bytes = npt.NDArray[np.uint8]
 _Make = Callable[[int], _Bytes]
 
-_KEPT_BYTES = 16 << 20
+_KEPT_BYTES = 8 << 20
+_KEPT = 4
+_MOST_FRAME = 16 << 20
 _MOST_RATIO = 1100
 _CHECKSUM = 4
 _BLOSC_HEADER = 16
 _BLOSC_SIZES = slice(4, 16)
+_FRAME = struct.Struct("<BBBBIIIii")
+"""Versions, flags, size of an item; bytes inflated, of a block, of the frame; where the block begins, its bytes."""
+_SHUFFLED_WHOLE = 0x11
+"""Flags: bytes shuffled, and a block is not split by them (c-blosc, README_CHUNK_FORMAT)."""
 _TESTED = frozenset({"zlib", "gzip"})
 """Compressors whose streams carry a checksum of what they hold (RFC 1950, RFC 1952), which libdeflate checks."""
 
 
-class Buffers(threading.local):
-    """Memory that a thread uses again for its next chunk: what was read, and what was inflated."""
+class Scratch:
+    """Memory that is used again for the next chunk: what was read, inflated, put together."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Bytes] = {}
 
     def take(self, name: str, size: int) -> _Bytes:
-        """Return that many bytes, of any content; they are valid until the thread takes the same name again."""
+        """Return that many bytes, of any content; they are valid until the same name is taken again."""
         found = self._kept.get(name)
         if found is None or found.size < size:
             found = np.empty(max(size, 1 << 16), np.uint8)
             if size <= _KEPT_BYTES:
                 self._kept[name] = found
         return found[:size]
+
+
+class Buffers:
+    """Scratch memory that readers lend, whichever thread they are in; few are kept, the one used last goes first."""
+
+    def __init__(self) -> None:
+        self._free: list[Scratch] = []
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Scratch]:
+        """Give scratch memory that nobody else has meanwhile."""
+        try:
+            mine = self._free.pop()
+        except IndexError:
+            mine = Scratch()
+        try:
+            yield mine
+        finally:
+            if len(self._free) < _KEPT:
+                self._free.append(mine)
+
+
+@cache
+def buffers() -> Buffers:
+    """Return the scratch memory of this process."""
+    return Buffers()
 
 
 def inflated(
@@ -106,6 +140,33 @@ def joined(ordered: list[_Bytes], inside: tuple[slice, ...], out: npt.NDArray[An
     target = out[..., None].view(np.uint8)
     for at, plane in enumerate(ordered):
         target[..., at] = plane[inside]
+
+
+FRAME_HEAD = 24
+"""Bytes to leave free before a shuffled chunk, for `framed`."""
+
+
+def framed(frame: _Bytes, size: int, width: int) -> _Bytes | None:
+    """Return a shuffled chunk as `unframed` takes it; None where it does not.
+
+    It is a Blosc frame (version 1) of one block that is stored as it is: to undo its shuffle is all there is to do, and
+    that is done with the processor's vector instructions.
+
+    Args:
+        frame: `FRAME_HEAD` bytes that are written here, then the chunk.
+        size: Bytes of the chunk.
+        width: Bytes of an item.
+    """
+    if not width < size <= _MOST_FRAME:
+        return None
+    whole = FRAME_HEAD + size
+    _FRAME.pack_into(frame.data, 0, 2, 1, _SHUFFLED_WHOLE, width, size, size, whole, FRAME_HEAD - 4, size)
+    return frame[:whole]
+
+
+def unframed(frame: Any, out: Any) -> None:
+    """Put the items of a chunk (`framed`) into as many bytes, one after another."""
+    imagecodecs.blosc_decode(frame, out=out, numthreads=1)
 
 
 def _decompressed(name: str, data: _Bytes, size: int, make: _Make) -> _Bytes:

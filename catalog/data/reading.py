@@ -7,21 +7,23 @@ bytes. Reads are positioned and hold no lock; inflating and copying run without 
 import itertools
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from catalog.data.decoded import Decoded, Inflated
-from catalog.data.inflating import Buffers, inflated, joined, planes
+from catalog.data.decoded import Decoded, Inflated, is_passing
+from catalog.data.inflating import FRAME_HEAD, Scratch, buffers, framed, inflated, joined, planes, unframed
 from catalog.data.keys import Along, Touched, along, returned, touched
 from catalog.data.layouts import Chunks, Plain, Stored
 from catalog.data.positioned import Elsewhere, Handle, Source, changed, check_missing, facts, fill, read_chunk
 from catalog.data.windows import NEAR_BYTES, contiguous, runs, windows
 
 _DENSE = 4
-"""Rows of which less than the fourth part is asked for are not joined whole."""
+"""Chunks and rows of which less than the fourth part is asked for are not joined whole."""
+
+_CHECKSUM = 4
 
 _Bytes = npt.NDArray[np.uint8]
 _Array = npt.NDArray[Any]
@@ -54,14 +56,20 @@ class OpenFile:
         known: Size and mtime (ns) that the file must have; None for a folder, whose chunks have their own.
         cache: Keeps inflated chunks; None for none.
         key: What tells this state of this file from all others in the cache.
-        buffers: Memory of each thread.
     """
 
     source: Source | Elsewhere
     known: tuple[int, int] | None
     cache: Decoded | None = None
     key: Hashable = None
-    buffers: Buffers = field(default_factory=Buffers)
+
+
+class _Reading(NamedTuple):
+    """What a read has: the open file or folder, memory for chunks, and where inflated ones are kept, if they are."""
+
+    fd: Handle
+    scratch: Scratch
+    cache: Decoded | None
 
 
 class Cells:
@@ -75,12 +83,13 @@ class Cells:
     """
 
     def __init__(self, origin: OpenFile, name: str, stored: Stored, dtype: np.dtype[Any]) -> None:
-        self._source, self._known, self._buffers = origin.source, origin.known, origin.buffers
+        self._source, self._known = origin.source, origin.known
         self._cache, self._key = origin.cache, (origin.key, name)
         self._stored, self.dtype = stored, dtype
         self._text = dtype.kind == "S" and dtype.itemsize > 1
         self._native = stored.dtype.newbyteorder("=")
         self._fill = np.frombuffer(stored.fill, self._native)[0]
+        self._chunk = stored.layout.chunk if isinstance(stored.layout, Chunks) else ()
         self.shape = stored.shape[:-1] if self._text else stored.shape
 
     def read(self, key: tuple[Any, ...]) -> _Array:
@@ -94,12 +103,13 @@ class Cells:
         asked = [along(part, size) for part, size in zip(parts, self._stored.shape, strict=True)]
         found = np.empty([one.count for one in asked], self._native)
         if found.size:
-            with self._source.held() as fd:
+            with self._source.held() as fd, buffers().lent() as scratch:
                 layout = self._stored.layout
+                now = _Reading(fd, scratch, None if is_passing() else self._cache)
                 if isinstance(layout, Chunks):
-                    self._chunked(fd, layout, asked, found)
+                    self._chunked(now, layout, asked, found)
                 else:
-                    self._plain(fd, layout, asked, found)
+                    self._plain(now, layout, asked, found)
                 if self._known is not None and isinstance(fd, int) and facts(fd) != self._known:
                     raise changed()
         found = returned(found, asked)
@@ -108,19 +118,20 @@ class Cells:
             return text
         return found if found.dtype == self.dtype else found.astype(self.dtype)
 
-    def _plain(self, fd: Handle, layout: Plain, asked: Sequence[Along], out: _Array) -> None:
+    def _plain(self, now: _Reading, layout: Plain, asked: Sequence[Along], out: _Array) -> None:
         if layout.offset is None:
             out[...] = self._fill
             return
         for window in windows(asked, layout.strides, self._stored.dtype.itemsize):
-            buffer = self._buffers.take("read", window.nbytes)
-            fill(fd, buffer, layout.offset + window.offset)
+            buffer = now.scratch.take("read", window.nbytes)
+            fill(now.fd, buffer, layout.offset + window.offset)
             out[window.at] = window.cells(buffer, self._stored.dtype)
 
-    def _chunked(self, fd: Handle, layout: Chunks, asked: list[Along], found: _Array) -> None:
+    def _chunked(self, now: _Reading, layout: Chunks, asked: list[Along], found: _Array) -> None:
         size = layout.nbytes(self._stored.dtype.itemsize)
-        pieces = self._pieces(layout, asked)
-        cache = self._cache if self._cache is not None and self._cache.takes(len(pieces) * size) else None
+        pieces, fd = self._pieces(layout, asked), now.fd
+        if now.cache is not None and not now.cache.takes(len(pieces) * size):
+            now = now._replace(cache=None)
         waiting = []
         for piece in pieces:
             if layout.offsets[piece.chunk] < 0:
@@ -128,13 +139,13 @@ class Cells:
                     check_missing(fd, layout.place.parts(piece.numbers()))
                 piece.of(found)[...] = self._fill
             elif not layout.filters and layout.place is None and size > NEAR_BYTES:
-                self._unfiltered(fd, layout, piece, piece.of(found))
-            elif cache is not None and (known := cache.get((self._key, piece.chunk))) is not None:
-                self._put(known, layout.chunk, piece, found)
+                self._unfiltered(now, layout, piece, piece.of(found))
+            elif now.cache is not None and (known := now.cache.get((self._key, piece.chunk))) is not None:
+                self._put(now.scratch, known, piece, found)
             else:
                 waiting.append(piece)
-        for piece, stored in self._each(fd, layout, waiting):
-            self._put(self._inflated(layout, piece, stored, cache), layout.chunk, piece, found)
+        for piece, stored in self._each(now, layout, waiting):
+            self._put(now.scratch, self._inflated(now, layout, piece, stored), piece, found)
 
     def _pieces(self, layout: Chunks, asked: list[Along]) -> list[Piece]:
         """What is asked for of each chunk, in the order of the file."""
@@ -150,13 +161,13 @@ class Cells:
             return found
         return [found[at] for at in np.argsort(layout.offsets[flat], kind="stable").tolist()]
 
-    def _each(self, fd: Handle, layout: Chunks, pieces: list[Piece]) -> Iterator[tuple[Piece, _Bytes]]:
+    def _each(self, now: _Reading, layout: Chunks, pieces: list[Piece]) -> Iterator[tuple[Piece, _Bytes]]:
         """Each piece with its chunk as it is stored; the bytes are valid until the next."""
-        numbers = [piece.chunk for piece in pieces]
+        numbers, fd = [piece.chunk for piece in pieces], now.fd
         sizes = layout.sizes[numbers].tolist()
         if layout.place is not None and layout.mtimes is not None and isinstance(fd, int):
             for piece, size, mtime in zip(pieces, sizes, layout.mtimes[numbers].tolist(), strict=True):
-                buffer = self._buffers.take("read", size)
+                buffer = now.scratch.take("read", size)
                 read_chunk(fd, layout.place.parts(piece.numbers()), (size, mtime), buffer)
                 yield piece, buffer
             return
@@ -164,45 +175,62 @@ class Cells:
         for first, last in runs(starts, sizes):
             base = starts[first]
             ends = (start + size for start, size in zip(starts[first:last], sizes[first:last], strict=True))
-            buffer = self._buffers.take("read", max(ends) - base)
+            buffer = now.scratch.take("read", max(ends) - base)
             fill(fd, buffer, base)
             for at in range(first, last):
                 yield pieces[at], buffer[starts[at] - base : starts[at] - base + sizes[at]]
 
-    def _inflated(self, layout: Chunks, piece: Piece, stored: _Bytes, cache: Decoded | None) -> Inflated:
+    def _inflated(self, now: _Reading, layout: Chunks, piece: Piece, stored: _Bytes) -> Inflated:
+        """A chunk without its filters; it is kept, or valid until the next."""
         mask = int(layout.masks[piece.chunk]) if layout.masks.size else 0
-        size = layout.nbytes(self._stored.dtype.itemsize)
-        if cache is None:
-            return Inflated(*inflated(layout.filters, mask, stored, size, self._room))
-        data, shuffled = inflated(layout.filters, mask, stored, size, _own)
-        kept = Inflated(data.copy() if np.may_share_memory(data, stored) else data, shuffled)
-        cache.put((self._key, piece.chunk), kept)
-        return kept
+        width = self._stored.dtype.itemsize
+        size = layout.nbytes(width)
+        room = FRAME_HEAD + size + _CHECKSUM
+        frame = now.scratch.take("inflated", room) if now.cache is None else np.empty(room, np.uint8)
+        data, shuffled = inflated(
+            layout.filters, mask, stored, size, lambda count: frame[FRAME_HEAD : FRAME_HEAD + count]
+        )
+        own = np.may_share_memory(data, frame)
+        alone = own and shuffled and data.size == size  # no checksum is shuffled with it
+        found = Inflated(data, shuffled, framed(frame, size, width) if alone else None)
+        if now.cache is not None:
+            found = found if own else Inflated(data.copy(), shuffled)
+            now.cache.put((self._key, piece.chunk), found)
+        return found
 
-    def _room(self, size: int) -> _Bytes:
-        return self._buffers.take("inflated", size)
-
-    def _put(self, chunk: Inflated, shape: tuple[int, ...], piece: Piece, found: _Array) -> None:
+    def _put(self, scratch: Scratch, chunk: Inflated, piece: Piece, found: _Array) -> None:
         """Put the cells that are asked for of a chunk where they go."""
         inside = tuple(one.inside for one in piece.touched)
         chosen = [(axis, one.chosen) for axis, one in enumerate(piece.touched) if one.chosen is not None]
         if not chosen:
-            self._join(chunk, shape, inside, piece.of(found))
+            self._join(scratch, chunk, inside, piece.of(found))
             return
-        counts = [len(range(*one.indices(count))) for one, count in zip(inside, shape, strict=True)]
-        block: _Array = np.empty(counts, self._native)
-        self._join(chunk, shape, inside, block)
+        sides = [range(one.stop)[one] for one in inside]
+        block: _Array = np.empty([len(side) for side in sides], self._native)
+        self._join(scratch, chunk, inside, block)
         for axis, indices in chosen:
             block = np.take(block, indices, axis)
         piece.of(found)[...] = block
 
-    def _join(self, chunk: Inflated, shape: tuple[int, ...], inside: tuple[slice, ...], out: _Array) -> None:
+    def _join(self, scratch: Scratch, chunk: Inflated, inside: tuple[slice, ...], out: _Array) -> None:
         """Put the cells of a part of a chunk together, in native byte order."""
-        dtype = self._stored.dtype
+        dtype, shape = self._stored.dtype, self._chunk
+        size = math.prod(shape) * dtype.itemsize
         if not chunk.shuffled or dtype.itemsize == 1:
-            size = math.prod(shape) * dtype.itemsize
             out[...] = chunk.data[:size].view(dtype).reshape(shape)[inside]
-            return
+        elif chunk.frame is not None and size <= _DENSE * out.nbytes:  # a whole chunk is joined fastest
+            if size == out.nbytes and out.flags.c_contiguous and dtype == self._native:
+                unframed(chunk.frame, out.reshape(-1).view(np.uint8))
+                return
+            whole = scratch.take("joined", size)
+            unframed(chunk.frame, whole)
+            out[...] = whole.view(dtype).reshape(shape)[inside]
+        else:
+            self._join_rows(scratch, chunk, inside, out)
+
+    def _join_rows(self, scratch: Scratch, chunk: Inflated, inside: tuple[slice, ...], out: _Array) -> None:
+        """Put the cells of a part of a shuffled chunk together: whole rows much faster than short pieces of them."""
+        dtype, shape = self._stored.dtype, self._chunk
         ordered = planes(chunk.data, shape, dtype.itemsize)
         if dtype.str[0] == ">":
             ordered.reverse()
@@ -212,20 +240,16 @@ class Cells:
             joined(ordered, inside, out)
         elif out.flags.c_contiguous and (rows[0].stop - rows[0].start) * row == out.size:
             joined(ordered, rows, out)
-        else:  # whole rows are joined much faster than short pieces of them
-            whole = self._buffers.take("joined", (rows[0].stop - rows[0].start) * row * dtype.itemsize)
+        else:
+            whole = scratch.take("joined", (rows[0].stop - rows[0].start) * row * dtype.itemsize)
             block = whole.view(self._native).reshape(-1, *shape[1:])
             joined(ordered, rows, block)
             out[...] = block[(slice(None), *inside[1:])]
 
-    def _unfiltered(self, fd: Handle, layout: Chunks, piece: Piece, out: _Array) -> None:
+    def _unfiltered(self, now: _Reading, layout: Chunks, piece: Piece, out: _Array) -> None:
         """A large chunk without filters is read in part."""
         itemsize = self._stored.dtype.itemsize
         if int(layout.sizes[piece.chunk]) != layout.nbytes(itemsize):
             raise changed()
         plain = Plain(int(layout.offsets[piece.chunk]), contiguous(layout.chunk, itemsize))
-        self._plain(fd, plain, [one.within() for one in piece.touched], out)
-
-
-def _own(size: int) -> _Bytes:
-    return np.empty(size, np.uint8)
+        self._plain(now, plain, [one.within() for one in piece.touched], out)

@@ -16,7 +16,7 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
-from catalog.data.blocks import rectangles, source_chunks_of
+from catalog.data.blocks import rectangles, source_chunks_of, values_at
 from catalog.data.origin import origin
 from catalog.data.packing import unpack
 from catalog.data.plain import words
@@ -175,9 +175,7 @@ class _Loaded:
 
     @classmethod
     def of(cls, variable: xr.Variable, place: Mapping[str, slice], sizes: Mapping[str, int]) -> "_Loaded":
-        sides = tuple(place.values())
-        whole = sides == tuple(slice(0, size) for size in variable.shape)
-        values = np.asarray((variable if whole else variable[sides]).values)
+        values = values_at(variable, tuple(place.values()))
         if values.dtype.kind in "OSUT":
             flat = [words("" if item is None else item) for item in values.ravel()]
             values = np.array(flat, object).reshape(values.shape)

@@ -8,7 +8,7 @@ import xarray as xr
 
 from catalog.data.blocks import blocks
 
-PIECE = 1 << 18
+PIECE = 1 << 20
 
 
 def cells(variable: xr.Variable, dtype: np.dtype[Any]) -> Iterator[bytes]:
@@ -23,5 +23,8 @@ def cells(variable: xr.Variable, dtype: np.dtype[Any]) -> Iterator[bytes]:
         if exact and raw.size and not (-exact <= int(raw.min()) and int(raw.max()) <= exact):
             raise OverflowError
         flat = raw.reshape(-1)
+        piece = np.empty(min(step, flat.size), dtype)
         for first in range(0, flat.size, step):
-            yield flat[first : first + step].astype(dtype).tobytes()
+            part = flat[first : first + step]
+            piece[: part.size] = part
+            yield piece[: part.size].tobytes()

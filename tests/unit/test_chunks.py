@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numcodecs import LZ4, Blosc, GZip, Shuffle, Zlib, Zstd
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 
-from catalog.data import chunks, listing, opening, reading, windows
+from catalog.data import blocks, chunks, listing, opening, reading, windows
 from catalog.errors import DataChanged, DataUnreadable
 from catalog.record import Distribution
 
@@ -392,6 +392,12 @@ def test_decoded_chunks_are_kept_within_their_budget(tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reading, "inflated", None)
             assert np.array_equal(dataset["v"][3, :5].values, values[3, :5])
+        cache.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(blocks, "BLOCK_BYTES", 16_000)
+            read = [part for _, part in blocks.blocks(dataset.variables["v"])]
+        assert np.array_equal(np.concatenate(read, axis=None), values.ravel())
+        assert (len(read), cache.held_bytes) == (4, 0)  # nor does what is much, but read in parts
 
 
 def test_what_is_not_covered_is_named_and_refused(tmp_path):
