@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
@@ -10,12 +11,15 @@ import anyio.to_thread
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from catalog.answers import Answer
+from catalog.answers import HEAD_BYTES, Answer, up_to
 from catalog.errors import CatalogError
 
 _LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.5
 """How long a client may let an answer wait, in all, before the rest is made without it."""
+
+_LEAST_SECONDS = 0.05
+"""How long is waited at least until it is looked again at how long the client has let it wait."""
 
 _MOST_SAID = 4_000
 
@@ -56,7 +60,7 @@ class _Sent(StreamingResponse):
         self._answer = answer
         self._made: Iterator[bytes] = answer.pieces()
         self._making = anyio.Lock()
-        self._waited = 0.0
+        self._waited, self._since = 0.0, math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; whatever happens, it is closed, also where its client has left before the first byte."""
@@ -69,26 +73,24 @@ class _Sent(StreamingResponse):
     async def stream_response(self, send: Send) -> None:
         """Send the head and every piece; data that fail meanwhile leave the answer without its end, as clients see."""
         async with anyio.create_task_group() as beside:
+            beside.start_soon(self._lose_patience, beside.cancel_scope)
 
-            async def patiently(message: Message) -> None:
-                patience, began = anyio.CancelScope(), anyio.current_time()
-                beside.start_soon(self._lose_patience, patience, beside.cancel_scope)
-                try:
-                    await send(message)
-                finally:
-                    patience.cancel()
-                    self._waited += anyio.current_time() - began
+            async def timed(message: Message) -> None:
+                self._since = anyio.current_time()
+                await send(message)
+                self._waited += anyio.current_time() - self._since
+                self._since = math.inf
 
             with _telling():
-                await super().stream_response(patiently)
+                await super().stream_response(timed)
             beside.cancel_scope.cancel()
 
-    async def _lose_patience(self, patience: anyio.CancelScope, sending: anyio.CancelScope) -> None:
+    async def _lose_patience(self, sending: anyio.CancelScope) -> None:
         """Set the rest aside, unless the client takes what it is sent before."""
-        with patience:
-            await anyio.sleep(max(0.0, PATIENCE_SECONDS - self._waited))
-        if patience.cancelled_caught:
-            return
+        left = PATIENCE_SECONDS
+        while left > 0:
+            await anyio.sleep(max(left, _LEAST_SECONDS))
+            left = PATIENCE_SECONDS - self._waited - max(0.0, anyio.current_time() - self._since)
         async with self._making:
             done = False
             with _telling():
@@ -98,13 +100,18 @@ class _Sent(StreamingResponse):
                 sending.cancel()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """The pieces, each made in a thread, so that nobody waits for them."""
+        """The pieces, some at a time made in a thread, so that nobody waits for them."""
         while True:
             async with self._making:
-                piece = await anyio.to_thread.run_sync(next, self._made, None)
-            if piece is None:
+                some = await anyio.to_thread.run_sync(self._some)
+            if not some:
                 return
-            yield piece
+            while some:
+                yield some.pop(0)
+
+    def _some(self) -> list[bytes]:
+        """The next pieces, a few megabytes: to go to a thread and back takes as long as to send a third of one."""
+        return list(up_to(self._made, HEAD_BYTES))
 
 
 @contextlib.contextmanager
