@@ -3,11 +3,9 @@
 from catalog import formats
 from catalog.crediting import credited, credits_of
 from catalog.data import subset
+from catalog.data.costs import DECODED_PER_SECOND
 from catalog.data.grids import Grid
 from catalog.record import Model, Record
-
-DECODED_PER_SECOND = 400_000_000
-"""Bytes that one core reads, inflates and unshuffles in a second (docs/reference/benchmarks.md)."""
 
 _TEXT_CELLS, _BINARY_CELLS = 5_000_000, 100_000_000  # cells written in a second
 _TEXT_BYTES, _COORDINATES = 9, 3
@@ -25,8 +23,9 @@ class Estimate(Model):
             are masked).
         result_bytes: Bytes of the unpacked numbers.
         decoded_bytes: Bytes of chunks that are inflated.
+        chunks: How many chunks are read; against the limit each counts 8,000 bytes more than it has.
         seconds: Seconds of one core, about.
-        allowed: Whether it is within the limits of bytes; a format may have limits of its own.
+        allowed: Whether it is within the limits; a format may have limits of its own.
     """
 
     cells: int
@@ -35,6 +34,7 @@ class Estimate(Model):
     exact: bool
     result_bytes: int
     decoded_bytes: int
+    chunks: int
     seconds: float
     allowed: bool
 
@@ -52,7 +52,7 @@ def estimate(
         BadRequest, OutsideDomain, NotSubsettable: As `catalog.data.subset.cut`.
     """
     found = subset.cost(grid, cut)
-    allowed = found.result_bytes <= limits.result_bytes and found.decoded_bytes <= limits.decoded_bytes
+    allowed = found.within(limits)
     exact = None
     if record and allowed and chosen.STREAMS and not cut.reduce:
         part = credited(subset.part(grid, cut, record.id, limits), credits_of(record))
@@ -60,7 +60,8 @@ def estimate(
     text = chosen.MEDIA_TYPE.startswith("text/") or "json" in chosen.MEDIA_TYPE
     about = _TEXT_BYTES * (found.cells + found.rows * _COORDINATES) if text else found.result_bytes
     cells_a_second = _TEXT_CELLS if text else _BINARY_CELLS
-    seconds = _START_SECONDS + found.decoded_bytes / DECODED_PER_SECOND + found.cells / cells_a_second
+    seconds = _START_SECONDS + found.reading_bytes / DECODED_PER_SECOND + found.seconds
+    seconds += found.cells / cells_a_second
     return Estimate(
         cells=found.cells,
         rows=found.rows,
@@ -68,6 +69,7 @@ def estimate(
         exact=exact is not None,
         result_bytes=found.result_bytes,
         decoded_bytes=found.decoded_bytes,
+        chunks=found.chunks,
         seconds=round(seconds, 4),
         allowed=allowed,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from catalog.data import tiling
+from catalog.data import reductions, tiling
 from catalog.data.blocks import BLOCK_BYTES
 from catalog.data.cells import chunk_groups
 from catalog.data.emptiness import SMALL
@@ -20,11 +20,25 @@ _WORTH_BYTES = 1_000_000
 """Where less is inflated, no other layout is looked at."""
 
 
+CHUNK_BYTES = 8_000
+"""What finding, reading and placing one chunk costs beside its bytes: as much as inflating so many (20 µs)."""
+
+DECODED_PER_SECOND = 400_000_000
+"""Bytes that one core reads, inflates and unshuffles in a second (docs/reference/benchmarks.md)."""
+
+
 class Limits(Model):
-    """What one cut may cost: bytes of its unpacked result, and bytes of chunks inflated for it."""
+    """What one cut may cost.
+
+    Args:
+        result_bytes: Bytes of its unpacked result.
+        decoded_bytes: Bytes of chunks inflated for it; each chunk counts 8,000 bytes more.
+        seconds: Seconds of one core that its reductions take.
+    """
 
     result_bytes: int
     decoded_bytes: int
+    seconds: float = 60
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,8 @@ class Cost:
         rows: Rows of the long table that CSV and its like have.
         spared_bytes: Bytes of the source's chunks that need not be inflated where it has a twin (`catalog.data.twins`);
             where it has none, that need not be if it had. Only of cuts that inflate far more than they give.
+        chunks: How many chunks of the wanted variables are read.
+        seconds: Seconds of one core that its reductions take, about.
     """
 
     cells: int
@@ -45,15 +61,26 @@ class Cost:
     decoded_bytes: int
     rows: int = 0
     spared_bytes: int = 0
+    chunks: int = 0
+    seconds: float = 0.0
+
+    @property
+    def reading_bytes(self) -> int:
+        """What reading costs, as bytes that are inflated: those of the chunks, and 8,000 for each chunk."""
+        return self.decoded_bytes + CHUNK_BYTES * self.chunks
 
     def within(self, limits: Limits) -> bool:
         """Tell whether the limits allow it."""
-        return self.result_bytes <= limits.result_bytes and self.decoded_bytes <= limits.decoded_bytes
+        return (
+            self.result_bytes <= limits.result_bytes
+            and self.reading_bytes <= limits.decoded_bytes
+            and self.seconds <= limits.seconds
+        )
 
 
 def cost_of(grid: Grid, place: Placed, names: tuple[str, ...]) -> Cost:
     """Return what it costs to take the wanted variables of these names, and what describes them, at a place."""
-    cells = result = decoded = spared = 0
+    cells = result = decoded = spared = chunks = 0
     sizes: dict[str, int] = {}
     for name in with_companions(grid, names):
         if name in place.picked.dropped:
@@ -64,14 +91,19 @@ def cost_of(grid: Grid, place: Placed, names: tuple[str, ...]) -> Cost:
         variable = grid.dataset.variables[name]
         shape = shape_of(variable, place)
         taken = product(shape.values())
+        read, inflated, less = _cheaper(grid, name, place)
         if name in names:
             cells += taken
             sizes |= shape
+            chunks += _chunks(read, inflated)
         result += taken * _itemsize(variable, place)
-        _, inflated, less = _cheaper(grid, name, place)
         decoded, spared = decoded + inflated, spared + less
     result += sum(int(variable.nbytes) for variable in place.added.values())
-    return Cost(cells, result, decoded, product(sizes.values()), spared)
+    rows = product(sizes.values())
+    if not place.reduce:
+        return Cost(cells, result, decoded, rows, spared, chunks)
+    seconds, held = reductions.cost(reductions.parse(place.reduce), cells)
+    return Cost(cells, max(result, held), decoded, rows, spared, chunks, seconds)
 
 
 def cheaper(grid: Grid, name: str, place: Placed) -> xr.Variable:
@@ -127,6 +159,14 @@ def _itemsize(variable: xr.Variable, place: Placed) -> int:
         return max(known, 8)
     may_miss = place.picked.keeps or (place.shape is not None and place.shape.kind == "area")
     return max(known, 8) if may_miss and variable.dtype.kind in "iu" else known
+
+
+def _chunks(variable: xr.Variable, inflated: int) -> int:
+    """How many chunks are read where so many bytes are inflated; of a variable without chunks none."""
+    chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
+    if not chunks or len(chunks) != variable.ndim:
+        return 0
+    return inflated // max(1, product(chunks) * int(variable.dtype.itemsize))
 
 
 def _inflated(variable: xr.Variable, place: Placed) -> int:

@@ -31,12 +31,14 @@ class Placed:
         cells: Cells to gather from the picked window, one list after another.
         added: Variables that the answer has beside the source's: what was asked for, and how far it is.
         shape: The shape asked for, if one was.
+        reduce: What is reckoned of the part, as it was asked (`catalog.data.reductions`).
     """
 
     picked: Picked
     cells: tuple[Cells, ...] = ()
     added: Mapping[str, xr.Variable] = field(default_factory=dict)
     shape: geometry.Shape | None = None
+    reduce: str = ""
 
     @cached_property
     def slices(self) -> Mapping[str, slice | None]:
@@ -64,7 +66,7 @@ def placed(grid: Grid, request: Cut, names: tuple[str, ...], *, masks: bool = Tr
         picked = pick(grid, snap.request, fixed) if shape is None else in_area(
             grid, shape, snap.request, names, fixed, masks=masks
         )  # fmt: skip
-        return Placed(_without(picked, snap.dropped), snap.cells, snap.added, shape)
+        return Placed(_without(picked, snap.dropped), snap.cells, snap.added, shape, request.reduce)
     found = (
         along(grid, shape, names) if shape.kind == "line" else at_points(grid, shape, names, request.method)
     )
@@ -76,7 +78,7 @@ def placed(grid: Grid, request: Cut, names: tuple[str, ...], *, masks: bool = Tr
     picked = _without(picked, (*snap.dropped, *found.dropped))
     picked = replace(picked, replaced={**picked.replaced, **found.replaced}) if found.replaced else picked
     cells = tuple(_within(grid, each, picked.indices) for each in found.cells)
-    return Placed(picked, (*snap.cells, *cells), {**snap.added, **found.added}, shape)
+    return Placed(picked, (*snap.cells, *cells), {**snap.added, **found.added}, shape, request.reduce)
 
 
 def _within(grid: Grid, cells: Cells, indices: Picks) -> Cells:

@@ -83,6 +83,20 @@ def _one(function: str, inside: str, text: str) -> Reduction:
     return Reduction(function, axes, period)
 
 
+def cost(reductions: tuple[Reduction, ...], numbers: int) -> tuple[float, int]:
+    """Return about how many seconds of one core reductions of so many numbers take, and how many bytes they hold.
+
+    Each is taken to have all numbers, though those after the first mostly have fewer.
+    """
+    seconds, held = 0.0, 0
+    for reduction in reductions:
+        function = "mean" if reduction.function in {"climatology", "anomaly"} else reduction.function
+        passes = 2 if reduction.function == "anomaly" else 1
+        seconds += passes * moments.seconds(function, numbers)
+        held = max(held, 8 * numbers if passes > 1 else moments.held_bytes(function, numbers))
+    return seconds, held
+
+
 def reduced(dataset: xr.Dataset, reductions: tuple[Reduction, ...]) -> xr.Dataset:
     """Return a cut dataset after its reductions; all but anomalies are reckoned here, in bounded memory.
 

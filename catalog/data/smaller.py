@@ -25,10 +25,7 @@ def too_large(
         limits: What is allowed.
         place: Tells what a request costs; with True, that it is answered at all: an area has cells inside.
     """
-    asked = (found.result_bytes, limits.result_bytes, "BIENMO_MAX_RESULT_BYTES")
-    if found.result_bytes <= limits.result_bytes:
-        asked = (found.decoded_bytes, limits.decoded_bytes, "BIENMO_MAX_DECODED_BYTES")
-    size, limit, setting = asked
+    said, size, limit, setting = _beyond(found, limits)
     hint, smaller = f"ask for less, or raise {setting}", {}
     for attempt in _smaller(grid, request, size / limit):
         try:
@@ -40,12 +37,31 @@ def too_large(
             smaller = attempt.parameters()
             hint = "this would pass: " + "&".join(f"{key}={value}" for key, value in smaller.items())
             break
-    what = "the answer would be" if setting == "BIENMO_MAX_RESULT_BYTES" else "reading it would inflate"
     return TooLarge(
-        f"{what} {size} bytes, and {limit} are allowed",
+        said,
         hint=hint[:2_000],
         details={"limit": limit, "asked": size, "setting": setting, "try": smaller},
     )
+
+
+def _beyond(found: Cost, limits: Limits) -> tuple[str, float, float, str]:
+    """The first limit that a cost is beyond: a sentence, what was asked, what is allowed, and the setting."""
+    if found.result_bytes > limits.result_bytes:
+        size, limit = found.result_bytes, limits.result_bytes
+        return (
+            f"the answer would be {size} bytes, and {limit} are allowed", size, limit, "BIENMO_MAX_RESULT_BYTES",
+        )  # fmt: skip
+    if found.reading_bytes > limits.decoded_bytes:
+        size, limit = found.reading_bytes, limits.decoded_bytes
+        said = f"reading it would inflate {found.decoded_bytes} bytes, and {limit} are allowed"
+        if found.decoded_bytes <= limit:
+            said = (
+                f"reading it would touch {found.chunks} chunks, which counts as inflating {size} bytes, "
+                f"and {limit} are allowed"
+            )
+        return said, size, limit, "BIENMO_MAX_DECODED_BYTES"
+    said = f"the reductions would take about {found.seconds:.0f} seconds, and {limits.seconds:g} are allowed"
+    return said, found.seconds, limits.seconds, "BIENMO_READ_SECONDS"
 
 
 def _smaller(grid: Grid, request: Cut, ratio: float) -> Iterator[Cut]:

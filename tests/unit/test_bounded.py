@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from catalog import formats
 from catalog.data import numbering, subset
 from catalog.data.geometry import parse
 from catalog.data.grids import Grid
 from catalog.errors import CatalogError, TooLarge
+from catalog.estimating import estimate
 
 LIMITS = subset.Limits(result_bytes=500_000_000, decoded_bytes=2_000_000_000)
 MEGABYTE = 1_000_000
@@ -115,3 +117,64 @@ def test_what_is_counted_of_an_area_is_its_edges_at_a_latitude():
     ]
     round_one = parse(f"POLYGON(({','.join([*circle, circle[0]])}))")
     assert round_one.edges_at(np.linspace(-69, 69, 100)).max() <= 4
+
+
+@pytest.fixture(scope="module")
+def crumbs():
+    """A million chunks of one cell: 4 MB that take as long to read as 8 GB."""
+    axes = {
+        name: xr.Variable((name,), np.arange(1_000.0) / 20, {"units": units})
+        for name, units in (("lat", "degrees_north"), ("lon", "degrees_east"))
+    }
+    made = xr.Dataset({"t": claimed(("lat", "lon"), (1_000, 1_000), "f4")}, xr.Coordinates(axes, indexes={}))
+    made["t"].encoding["chunksizes"] = (1, 1)
+    return Grid(made)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"bbox": "0,0,40,40"}, {"coords": "POLYGON((0 0,49 0,49 49,0 0))"}]
+)
+def test_a_million_small_chunks_are_too_many_and_a_smaller_request_passes(crumbs, parameters):
+    error, seconds, _ = refused(crumbs, **parameters)
+    assert isinstance(error, TooLarge)
+    assert error.details["setting"] == "BIENMO_MAX_DECODED_BYTES"
+    assert "chunks" in error.message
+    assert seconds < 5
+    smaller = subset.cost(crumbs, subset.parse(error.details["try"]))
+    assert 0 < smaller.chunks < 250_000
+    assert smaller.within(LIMITS)
+    found = estimate(crumbs, subset.parse(parameters), formats.named("csv"), LIMITS)
+    assert not found.allowed
+    assert found.seconds > 10
+    assert found.chunks == subset.cost(crumbs, subset.parse(parameters)).chunks > 250_000
+
+
+@pytest.mark.parametrize(
+    "reduce", ["p90(time)", "anomaly(time:month)", "mean(time:day),p50(time),max(latitude)"]
+)
+def test_reductions_that_would_take_too_long_are_refused_and_shorter_ones_pass(reduce):
+    axes = {
+        name: xr.Variable((name,), np.arange(float(size)), {"units": units})
+        for name, size, units in (
+            ("time", 3_000, "days since 2000-01-01"), ("lat", 90, "degrees_north"), ("lon", 180, "degrees_east"),
+        )
+    }  # fmt: skip
+    dims = ("time", "lat", "lon")
+    known = Grid(xr.Dataset({"t": claimed(dims, (3_000, 90, 180), "i1")}, xr.Coordinates(axes, indexes={})))
+    few = subset.Limits(result_bytes=10**9, decoded_bytes=10**9, seconds=2)
+    with pytest.raises(TooLarge) as caught:
+        subset.cut(known, subset.parse({"reduce": reduce}), "some-id", few)
+    details = caught.value.details
+    assert (details["setting"], details["limit"]) == ("BIENMO_READ_SECONDS", 2)
+    assert details["asked"] > 2
+    assert details["try"]["reduce"] == reduce
+    assert subset.cost(known, subset.parse(details["try"])).within(few)
+    assert subset.cost(known, subset.parse({})).within(few)
+    assert estimate(known, subset.parse({"reduce": reduce}), formats.named("csv"), few).seconds > 2
+
+
+def test_what_a_percentile_holds_counts_as_its_result():
+    known = xr.Dataset({"t": claimed(("time", "x"), (1_000, 100_000), "i1")})
+    cost = subset.cost(known, subset.parse({"reduce": "p90(time)"}))
+    assert cost.result_bytes == 8 * 10**8 > LIMITS.result_bytes
+    assert subset.cost(known, subset.parse({"reduce": "mean(time)"})).within(LIMITS)
