@@ -16,7 +16,7 @@ with warnings.catch_warnings(action="ignore"):  # what pydap stands on is old
     from pydap.parsers.dds import dds_to_dataset
 
 
-def netcdf3(content, folder):
+def netcdf(content, folder):
     """Read by netCDF-C."""
     (folder / "back.nc").write_bytes(content)
     with netCDF4.Dataset(folder / "back.nc") as file:
@@ -48,7 +48,7 @@ def zarr(content, folder):
         return {str(name): variable.values for name, variable in back.load().variables.items()}
 
 
-RAW = {"nc3": netcdf3, "dods": dods, "zarr": zarr}
+RAW = {"nc3": netcdf, "dods": dods, "zarr": zarr}
 """Formats of packed arrays: suffix → raw values by variable."""
 
 

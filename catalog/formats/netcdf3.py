@@ -9,9 +9,7 @@ Source: NetCDF Users Guide, File Format Specifications; the CDF-5 format of Pnet
 """
 
 import math
-import re
 import struct
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +22,7 @@ from catalog.data.blocks import blocks
 from catalog.data.plain import words
 from catalog.errors import NotSubsettable
 from catalog.formats._flat import RESERVED, attributes_of
+from catalog.formats._netcdf import names, texts, utf8
 from catalog.formats._pieces import cells
 
 SUFFIX = "nc3"
@@ -36,8 +35,6 @@ _WIDER = {"b1": "i1", "f2": "f4", "u1": "i2", "u2": "i4", "u4": "f8"}
 _MOST_BYTES = (1 << 32) - 4
 _FEW = 1 << 16
 _LARGEST, _EXACT = (1 << 31) - 1, 1 << 53
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f/]")
-_FIRST = re.compile(r"[A-Za-z0-9_]|[^\x00-\x7f]")
 
 
 @dataclass(frozen=True)
@@ -93,17 +90,13 @@ def _characters(column: _Column) -> Iterator[bytes]:
     width = column.shape[-1]
     for _, raw in blocks(column.variable):
         if raw.dtype.kind != "S":
-            raw = np.array([_utf8(item) for item in raw.ravel()], f"S{width}")  # noqa: PLW2901
+            raw = np.array([utf8(item) for item in raw.ravel()], f"S{width}")  # noqa: PLW2901
         yield raw.astype(f"S{width}").tobytes()
-
-
-def _utf8(item: Any) -> bytes:
-    return b"" if item is None else words(item).encode()
 
 
 def _plan(dataset: xr.Dataset) -> _File:
     """What the file will be; texts are read for their length, and a few 64-bit numbers for their size."""
-    names = _names(dataset)
+    known = names(dataset)
     types = {name: _classic(variable) for name, variable in dataset.variables.items()}
     wide = any(
         _TYPES[kind] > _CLASSIC or dataset.variables[name].size * np.dtype(kind).itemsize > _MOST_BYTES
@@ -111,18 +104,18 @@ def _plan(dataset: xr.Dataset) -> _File:
     ) or any(size > _LARGEST for size in dataset.sizes.values())
     if wide:
         types = {name: _wide(variable) for name, variable in dataset.variables.items()}
-    sizes = {names[d]: int(n) for d, n in dataset.sizes.items()}
+    sizes = {known[d]: int(n) for d, n in dataset.sizes.items()}
     columns = []
     for name, variable in dataset.variables.items():
-        dimensions, shape = tuple(names[d] for d in variable.dims), variable.shape
+        dimensions, shape = tuple(known[d] for d in variable.dims), variable.shape
         if types[name] == "S1":
             width = _width(variable)
             label = f"string{width}"
-            while sizes.get(label, width) != width or label in names.values():
+            while sizes.get(label, width) != width or label in known.values():
                 label += "_"
             sizes[label] = width
             dimensions, shape = (*dimensions, label), (*shape, width)
-        columns.append(_column(names[name], variable, np.dtype(types[name]), dimensions, shape))
+        columns.append(_column(known[name], variable, np.dtype(types[name]), dimensions, shape))
     _check_empty(sizes, columns)
     return _File(wide, sizes, tuple(columns), _typed(attributes_of(dataset), wide=wide))
 
@@ -142,7 +135,7 @@ def _column(
         return _Column(name, variable, dtype, dimensions, shape, _typed({**kept, **extra}, wide=False))
     wide = _TYPES[dtype.str[1:]] > _CLASSIC
     for key, value in kept.items():
-        found = np.asarray(value)
+        found = np.asarray(value if not isinstance(value, str) else None)
         if found.dtype.kind in "iufb" and (key == "_FillValue" or found.dtype == variable.dtype):
             kept[key] = found.astype(dtype)
     if variable.dtype.newbyteorder("=") != dtype:
@@ -171,18 +164,7 @@ def _width(variable: xr.Variable) -> int:
     """Bytes of the longest text, at least one."""
     if variable.dtype.kind == "S":
         return max(1, int(variable.dtype.itemsize))
-    return max((len(_utf8(item)) for _, raw in blocks(variable) for item in raw.ravel()), default=1) or 1
-
-
-def _names(dataset: xr.Dataset) -> dict[Any, str]:
-    """Legal names of dimensions and variables: no slash or control character, no sign first, NFC."""
-    found = {}
-    for name in dict.fromkeys((*dataset.sizes, *dataset.variables)):
-        legal = unicodedata.normalize("NFC", _UNSAFE.sub("_", words(name))).rstrip(" ")
-        found[name] = legal if _FIRST.match(legal) else f"_{legal}"
-    if len(set(found.values())) < len(found):
-        raise NotSubsettable("NetCDF-3 would give two variables the same name", hint=_HINT)
-    return found
+    return max(map(len, texts(variable)), default=1) or 1
 
 
 def _check_empty(sizes: Mapping[str, int], columns: list[_Column]) -> None:
@@ -198,6 +180,8 @@ def _typed(attributes: Mapping[str, Any], *, wide: bool) -> dict[str, Any]:
 
 
 def _value(value: Any, *, wide: bool) -> Any:
+    if isinstance(value, str):
+        return words(value).encode()
     found = np.asarray(value)
     if found.dtype.kind not in "iufb":
         many = found.ndim and found.dtype.kind in "OSUT"

@@ -23,6 +23,7 @@ from catalog.errors import NotSubsettable
 
 TYPES = ("i1", "u1", "<i2", ">i2", "u2", ">i4", "i4", "u4", "i8", "u8", "f2", "<f4", ">f4", "f8", ">f8")
 EXTREMES = {"i": lambda t: [np.iinfo(t).min, -1, 0, np.iinfo(t).max], "u": lambda t: [0, 1, np.iinfo(t).max]}
+ARRAYS = {"nc": streamed.netcdf, **streamed.RAW}
 FLOATS = [0.0, -0.0, 1.0, -1.5, 0.1, 1e-7, 3e4, np.nan, 20.0]
 
 
@@ -69,7 +70,7 @@ def fits(dataset):
 
 
 @given(dataset=datasets())
-@pytest.mark.parametrize("suffix", ["nc3", "zarr", "dods"])
+@pytest.mark.parametrize("suffix", ["nc", "nc3", "zarr", "dods"])
 def test_packed_arrays_of_any_type_are_the_same(suffix, dataset, tmp_path_factory):
     if suffix == "dods":
         dataset = dataset.drop_vars("note", errors="ignore")  # pydap reads ASCII
@@ -81,7 +82,7 @@ def test_packed_arrays_of_any_type_are_the_same(suffix, dataset, tmp_path_factor
     known = formats.length(formats.named(suffix), dataset)
     assert known in {None, len(content)}
     assert (known is None) == (suffix == "zarr")
-    got = streamed.RAW[suffix](content, tmp_path_factory.mktemp("back"))
+    got = ARRAYS[suffix](content, tmp_path_factory.mktemp("back"))
     for name, variable in dataset.variables.items():
         np.testing.assert_array_equal(got[name], variable.values)
         if variable.dtype.kind == "f":  # zeros keep their signs
@@ -135,7 +136,12 @@ class Lazy(BackendArray):
         return found.squeeze(axis=tuple(i for i, part in enumerate(key) if not isinstance(part, slice)))
 
 
-LARGE = {"nc3": (1, 16_384, 16_384), "dods": (256, 1024, 1024), "zarr": (256, 1024, 1024)}
+LARGE = {
+    "nc": (1, 16_384, 16_384),
+    "nc3": (1, 16_384, 16_384),
+    "dods": (256, 1024, 1024),
+    "zarr": (256, 1024, 1024),
+}
 
 
 @pytest.mark.parametrize("suffix", sorted(LARGE))
