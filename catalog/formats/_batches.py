@@ -4,6 +4,7 @@ CSV, TSV and JSON lines are made as `catalog.formats.csv` and its neighbours say
 an empty cell or null, and text that a spreadsheet would run as a formula gets an apostrophe first.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,8 +19,9 @@ from catalog.data import columns
 from catalog.errors import NotFound
 from catalog.formats import csv, jsonl, parquet, tsv
 from catalog.formats._arrow import Sink
+from catalog.formats._separated import FORMULA
 
-_FORMULA = r"^[=+\-@\t\r]"
+_FORMULA = rf"\A(?:{'|'.join(map(re.escape, FORMULA))})"
 _GROUP_ROWS = 1 << 17
 
 

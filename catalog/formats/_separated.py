@@ -6,7 +6,8 @@ from functools import partial
 from catalog.data.tables import Table
 from catalog.formats._rows import Style, lines, names
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet may run as a formula, also in full width, or after what it skips."""
 
 
 def separated(table: Table, separator: str) -> Iterator[bytes]:
@@ -25,6 +26,6 @@ def separated(table: Table, separator: str) -> Iterator[bytes]:
 
 def _cell(separator: str, text: str) -> bytes:
     """Text as a cell that no spreadsheet runs as a formula, in quotes where RFC 4180 asks for them."""
-    safe = f"'{text}" if text.startswith(_FORMULA) else text
+    safe = f"'{text}" if text.startswith(FORMULA) else text
     quoted = safe.replace('"', '""')
     return (f'"{quoted}"' if any(mark in safe for mark in (separator, '"', "\r", "\n")) else safe).encode()

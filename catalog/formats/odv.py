@@ -24,6 +24,7 @@ from catalog.data.tables import Coordinate, Table, lay_out
 from catalog.formats._arrow import decimals, joined
 from catalog.formats._credits import described, said
 from catalog.formats._places import longitudes, positions
+from catalog.formats._separated import FORMULA
 
 SUFFIX = "odv.txt"
 MEDIA_TYPE = "text/plain; charset=utf-8"
@@ -33,7 +34,6 @@ _META = (
     "Bot. Depth [m]",
 )  # fmt: skip
 _SPACES = re.compile(r"[\t\r\n\x00-\x1f]+")
-_FORMULA = ("=", "+", "-", "@")
 _CRUISES = ("cruise", "cruise_id", "expocode", "platform_code", "platform_name", "platform", "id", "title")
 _SCHEMES: Mapping[str, frozenset[str]] = {
     "QARTOD": frozenset({"pass", "suspect", "fail", "not_evaluated"}),
@@ -131,7 +131,7 @@ def _plain(text: str) -> str:
 def _cell(text: str) -> str:
     """Text as a cell that neither ODV reads as a comment or a quotation nor a spreadsheet runs as a formula."""
     plain = _plain(text)
-    plain = f"'{plain}" if plain.startswith(_FORMULA) else plain
+    plain = f"'{plain}" if plain.startswith(FORMULA) else plain
     return '"' + plain.replace('"', '""') + '"' if plain.startswith(('"', "//")) else plain
 
 

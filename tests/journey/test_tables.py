@@ -25,6 +25,7 @@ ROWS = [
 PAYLOADS = (
     "=1+1", "=cmd|' /C calc'!A0", '=HYPERLINK("http://127.0.0.2")', "+1+1", "+cmd|'/C calc'!A0", "-1+1",
     "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)", "@import", "\t=1+1", "\r=1+1", '=IMPORTXML("x";"y")',
+    "\n=1+1", "＝1+1", "＋1+1", "－1+1", "＠SUM(1+1)",
 )  # fmt: skip
 
 
