@@ -250,7 +250,8 @@ def numbers_of(suffix, content, dataset, tmp_path):
 @pytest.mark.parametrize(
     "evil",
     [
-        "=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1", "\n=1", '=HYPERLINK("x","y")', "-2+3", "＝1+1", "＋1", "－1", "＠A",
+        "=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1", "\n=1",
+        '=HYPERLINK("x","y")', "-2+3", "＝1+1", "＋1", "－1", "＠A",
     ],
 )  # fmt: skip
 def test_text_that_a_spreadsheet_would_run_is_prefixed_and_numbers_are_not(evil):
