@@ -224,7 +224,7 @@ class Catalog:
                 self._reach,
                 self.settings.max_result_bytes,
                 self.settings.max_decoded_bytes,
-                key=_key(distribution),
+                key=(*_key(distribution), "rows"),
             )
             give_back()
             return of_spool(
@@ -323,7 +323,7 @@ class Catalog:
         cut: Cut,
         suffix: str,
     ) -> Answer:
-        """Cut in a worker. A reduction that takes too long says nothing of the file: what strikes it, it alone."""
+        """Cut in a worker; a reduction that takes too long, as a query of rows, says nothing of the file for others."""
         if distribution.protocol not in LOCAL:
             return self.remote.subset(record, distribution, cut, suffix, self._limits)
         spool = self.workers.spool(

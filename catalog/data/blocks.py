@@ -25,6 +25,9 @@ def blocks(variable: xr.Variable) -> Iterator[tuple[Place, npt.NDArray[Any]]]:
     one block with an empty place.
     """
     most = max(1, BLOCK_BYTES // variable.dtype.itemsize)
+    if 0 < variable.size <= most:
+        yield tuple(slice(0, size) for size in variable.shape), np.asarray(variable.values)
+        return
     for place in rectangles(variable.shape, most, source_chunks_of(variable)):
         yield place, values_at(variable, place)
 

@@ -212,7 +212,22 @@ def test_reductions_that_take_too_long_do_not_put_a_good_file_out(tmp_path):
                     catalog.subset("sea", long, "nc")
         with pytest.raises(DataError, match="quarantined"):
             catalog.subset("sea", long, "nc")
-        assert catalog.subset("sea", subset.parse({"time": "2000-01-01"}), "nc").size
+        assert catalog.subset("sea", subset.parse({"time": "2000-01-01"}), "xlsx").size
+
+
+def test_queries_of_rows_that_take_too_long_do_not_put_a_good_file_out(tmp_path):
+    path = gridded(tmp_path / "sea.nc", (40, 10, 10))
+    with catalog_of(tmp_path / "home", [path], readers=1) as catalog:
+        assert catalog.table("sea", "sst&sst>0&time<2000-01-02", "csv").size
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(catalog.workers, "_limits", (0.001, *catalog.workers._limits[1:]))
+            for _ in range(3):
+                with pytest.raises(DataError):
+                    catalog.table("sea", "sst&sst>0", "csv")
+        with pytest.raises(DataError, match="quarantined"):
+            catalog.table("sea", "sst&sst>0", "csv")
+        assert catalog.subset("sea", subset.parse({"reduce": "mean(time)"}), "csv").size
+        assert catalog.subset("sea", subset.parse({"time": "2000-01-01"}), "xlsx").size
 
 
 def test_a_file_that_changes_often_leaves_one_index_and_nothing_else(tmp_path):
