@@ -10,6 +10,8 @@ import re
 import select
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,10 +71,10 @@ def gridded(path, shape=(10, 20, 30), chunks=None, kind="NETCDF4", values=None):
     return path
 
 
-def get(base, target):
-    """The status, and the body as far as it came: None where it was cut off."""
+def get(base, target, host="127.0.0.1"):
+    """The status, and the body as far as it came: None where it was cut off; asked from an address of loopback."""
     address = urlsplit(base)
-    link = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+    link = http.client.HTTPConnection(address.hostname, address.port, timeout=60, source_address=(host, 0))
     try:
         link.request("GET", target)
         answer = link.getresponse()
@@ -104,14 +106,19 @@ def test_row_15_hostile_files_among_200_good_requests(among_faults, shared_fault
     wanted = get(base, "/api/datasets/good/subset.csv?variables=sst")[1]
     hostile = [id_of(path) for path in sorted(shared_faults.glob("*.nc"))]
     ways = ("subset.csv", "subset.nc", "subset.csv/estimate", "zarr/.zmetadata", "table.csv")
-    with ThreadPoolExecutor(15) as pool:
-        bad = [pool.submit(get, base, f"/api/datasets/{name}/{way}") for name in hostile for way in ways * 2]
-        good = [pool.submit(get, base, "/api/datasets/good/subset.csv?variables=sst") for _ in range(200)]
-        statuses = {answer.result()[0] for answer in good if answer.result()[1] == wanted}
-        refused = [answer.result() for answer in good if answer.result()[1] != wanted]
+    with ThreadPoolExecutor(15) as theirs, ThreadPoolExecutor(6) as ours:
+        bad = [
+            theirs.submit(get, base, f"/api/datasets/{name}/{way}", "127.0.6.1")
+            for name in hostile
+            for way in ways * 2
+        ]
+        good = [
+            ours.submit(get, base, "/api/datasets/good/subset.csv?variables=sst", "127.0.6.2")
+            for _ in range(200)
+        ]
+        answers = {answer.result() for answer in good}
         told = [answer.result() for answer in bad]
-    assert statuses == {200}
-    assert {status for status, _ in refused} <= {429}, "a client of its own never sees another's trouble"
+    assert answers == {(200, wanted)}, "a good request of another client never fails"
     assert {status for status, _ in told} <= {200, 400, 404, 413, 422, 429, 502, 504}
     assert process.poll() is None
     for name in hostile:
@@ -197,6 +204,54 @@ def test_row_16_a_file_cut_or_changed_after_its_harvest_is_never_served_as_whole
             assert caught.value.status == 503
         path.write_bytes(content)
         assert np.array_equal(sea_of(b"".join(catalog.subset("sea", subset.Cut(), "nc3").pieces())), values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("flips", [20, pytest.param(400, marks=pytest.mark.slow)])
+def test_row_16_a_file_with_another_byte_is_served_as_it_is_or_not_at_all(tmp_path, kind, flips):
+    """One bit of a file changes after its harvest, with its time of change or behind our back.
+
+    Chunks have checksums, and an index that is kept is not read again. What nothing guards (a cell of NetCDF-3, a
+    header that is read anew) is served as the library of its format reads it, or refused.
+    """
+    values = np.random.default_rng(16).integers(0, 999, (10, 20, 30)).astype("f4")
+    chunks = (1, 20, 30) if kind == "NETCDF4" else None
+    path = gridded(tmp_path / "sea.nc", chunks=chunks, kind=kind, values=values)
+    content, dice = path.read_bytes(), random.Random(16)
+    state = path.stat()
+    catalog_of(tmp_path / "home", [path]).close()
+    refused = 0
+    with served(home=tmp_path / "home") as (base, process):
+        assert np.array_equal(sea_of(get(base, "/api/datasets/sea/subset.nc3")[1]), values)
+        for turn in range(flips):
+            bad = bytearray(content)
+            bad[dice.randrange(len(bad))] ^= 1 << dice.randrange(8)
+            path.write_bytes(bad)
+            kept = turn % 2 == 0  # behind our back: the index is believed; else it is made anew
+            os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns if kept else state.st_mtime_ns + turn))
+            status, body = get(base, "/api/datasets/sea/subset.nc3", f"127.0.7.{turn % 200 + 1}")
+            assert status in {200, 404, 422, 502, 503, 504}, body
+            if status != 200 or body is None:
+                refused += 1
+                continue
+            got = sea_of(body)
+            if not np.array_equal(got, values):
+                assert not kept or (kind != "NETCDF4" and np.sum(got != values) == 1)
+                assert np.array_equal(got, by_library(path))
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert np.array_equal(sea_of(get(base, "/api/datasets/sea/subset.nc3")[1]), values)
+        assert process.poll() is None
+        assert refused or kind != "NETCDF4"
+
+
+def by_library(path):
+    """What netCDF4 reads of a damaged file, in a process of its own."""
+    code = "import netCDF4, sys; sys.stdout.buffer.write(netCDF4.Dataset(sys.argv[1])['sst'][:].tobytes())"
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, timeout=20, check=True
+    )
+    return np.frombuffer(found.stdout, "f4").reshape(10, 20, 30)
 
 
 def test_reductions_that_take_too_long_do_not_put_a_good_file_out(tmp_path):
