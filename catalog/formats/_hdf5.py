@@ -10,7 +10,7 @@ prefix version 2, IV.A.2 messages).
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import imagecodecs
@@ -21,6 +21,7 @@ SUPERBLOCK_BYTES = 48
 MOST_MESSAGE = (1 << 16) - 1
 """Bytes of the largest message of an object header."""
 MOST_RANK = 32
+MOST_ATTRIBUTES = (1 << 16) - 1
 REFERENCE = struct.pack("<B3xI", 0x17, 8)
 """The datatype of a reference to an object: the address of its header."""
 REFERENCES = struct.pack("<B3xI", 0x19, 16) + REFERENCE
@@ -72,7 +73,7 @@ def header(messages: Iterable[Message]) -> bytes:
         )
         order += is_attribute
     content = b"".join(parts)
-    return checked(b"OHDR\x02\x06" + struct.pack("<I", len(content)) + content)
+    return checked(b"OHDR\x02\x0e" + struct.pack("<I", len(content)) + content)
 
 
 @cache
@@ -91,7 +92,8 @@ def characters(size: int) -> bytes:
     return struct.pack("<B3xI", 0x13, size)
 
 
-def space(shape: Sequence[int] | None) -> bytes:
+@lru_cache(maxsize=256)
+def space(shape: tuple[int, ...] | None) -> bytes:
     """Return a dataspace: of a shape, of one cell (an empty shape) or of none at all; empty axes are unlimited."""
     if not shape:
         return struct.pack("<BBBB", 2, 0, 0, 2 if shape is None else 0)
@@ -101,7 +103,7 @@ def space(shape: Sequence[int] | None) -> bytes:
     return sizes + struct.pack(f"<{len(shape)}Q", *(size or UNDEFINED for size in shape))
 
 
-def attribute(name: bytes, datatype: bytes, shape: Sequence[int] | None, data: bytes) -> bytes:
+def attribute(name: bytes, datatype: bytes, shape: tuple[int, ...] | None, data: bytes) -> bytes:
     """Return the body of an attribute message, its name in UTF-8."""
     extent = space(shape)
     lengths = struct.pack("<BBHHHB", 3, 0, len(name) + 1, len(datatype), len(extent), not name.isascii())
@@ -110,22 +112,21 @@ def attribute(name: bytes, datatype: bytes, shape: Sequence[int] | None, data: b
 
 def stored(bodies: Sequence[bytes]) -> list[Message]:
     """Return the messages of attributes that lie in the object's header, and of how many there are."""
-    told = struct.pack("<BBHQQ", 0, 1, len(bodies), UNDEFINED, UNDEFINED)
-    return [(_ATTRIBUTES, told), *((_ATTRIBUTE, body) for body in bodies)]
+    return [*elsewhere(len(bodies), (UNDEFINED,) * 3), *((_ATTRIBUTE, body) for body in bodies)]
 
 
-def elsewhere(count: int, heap: int, tree: int) -> list[Message]:
-    """Return the message of attributes that lie in a fractal heap, found by a tree."""
-    return [(_ATTRIBUTES, struct.pack("<BBHQQ", 0, 1, count, heap, tree))]
+def elsewhere(count: int, addresses: tuple[int, int, int]) -> list[Message]:
+    """Return the message of attributes that lie in a fractal heap, found by trees of their names and their order."""
+    return [(_ATTRIBUTES, struct.pack("<BBHQQQ", 0, 3, count, *addresses))]
 
 
-def dataset(datatype: bytes, shape: Sequence[int], fill: bytes) -> list[Message]:
+def dataset(datatype: bytes, shape: tuple[int, ...], fill: bytes) -> list[Message]:
     """Return the messages of a dataset but its layout; one without cells gets some when libhdf5 is asked to."""
     told = struct.pack("<BBI", 3, 0x2A if all(shape) else 0x2B, len(fill)) + fill
     return [(_SPACE, space(shape)), (_TYPE, datatype), (_FILL, told)]
 
 
-def layout(shape: Sequence[int], size: int, address: int) -> Message:
+def layout(shape: tuple[int, ...], size: int, address: int) -> Message:
     """Return the layout of cells of `size` bytes one after another in C order; of an empty array, no chunk."""
     if all(shape):
         return _LAYOUT, struct.pack("<BBQQ", 3, 1, address, size * math.prod(shape))
@@ -138,7 +139,7 @@ def layout(shape: Sequence[int], size: int, address: int) -> Message:
 def links(named: Sequence[tuple[bytes, int]]) -> list[Message]:
     """Return the messages of a group: names (UTF-8) and addresses of what is in it, in order."""
     told = [
-        (_LINKS, struct.pack("<BBQQQ", 0, 1, len(named), UNDEFINED, UNDEFINED)),
+        (_LINKS, struct.pack("<BBQQQQ", 0, 3, len(named), UNDEFINED, UNDEFINED, UNDEFINED)),
         (_GROUP, struct.pack("<BB", 0, 0)),
     ]
     for order, (name, address) in enumerate(named):

@@ -1,55 +1,64 @@
-"""Attributes too large for an object's header: a fractal heap of one block, and a tree of one leaf that finds them.
+"""Attributes too large for an object's header: a fractal heap of one block, and trees of one leaf that find them.
 
 Source: The HDF Group, HDF5 File Format Specification Version 3.0, III.G Fractal Heap, III.A.2 Version 2 B-trees
-(record type 8, attribute name for indexed attributes).
+(record types 8 and 9, names and creation order of attributes).
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from catalog.formats._hdf5 import UNDEFINED, checked, lookup3
 
 MOST = (1 << 24) - 256
-"""Bytes of an object's attributes together: a heap's identifier of eight bytes tells lengths in three."""
+"""Bytes of the largest attribute: a heap's identifier has eight bytes, and tells lengths in three of them."""
 _HEAP_BYTES, _TREE_BYTES = 146, 38
 _BLOCK_HEAD = 21
 _LEAST_BLOCK = 1 << 17
-_RECORD = struct.Struct("<BI3sBII")
-_NODE_BYTES = 512
+_NAME_BYTES = 17
+"""Bytes of a record of a name."""
+_PLACE = struct.Struct("<BI3s")
+_LEAF_BYTES = 512
+_BY_NAME, _BY_ORDER = 8, 9
 
 
-def addresses(bodies: Mapping[bytes, bytes], address: int) -> tuple[int, int]:
-    """Return where the heap and the tree are, of what `dense` returns, when it lies at an address."""
-    return address, address + _HEAP_BYTES + _block_bytes(bodies)
+def addresses(bodies: Mapping[bytes, bytes], address: int) -> tuple[int, int, int]:
+    """Return where heap and trees are, of what `dense` returns, when it lies at an address."""
+    names = address + _HEAP_BYTES + _block_bytes(bodies)
+    return address, names, names + _TREE_BYTES + _leaf_bytes(len(bodies), _NAME_BYTES)
 
 
 def dense(bodies: Mapping[bytes, bytes], address: int) -> bytes:
-    """Return the heap and the tree of attributes, from their bodies by name; they lie at an address."""
-    heap, tree = addresses(bodies, address)
-    records, at = [], _BLOCK_HEAD
+    """Return heap and trees of attributes, from their bodies by name; they lie at an address."""
+    heap, names, orders = addresses(bodies, address)
+    ordered, named, at = [], [], _BLOCK_HEAD
     for order, (name, body) in enumerate(bodies.items()):
+        place = _PLACE.pack(0, at, len(body).to_bytes(3, "little"))
         found = lookup3(name)
-        records.append(
-            (
-                found,
-                name,
-                _RECORD.pack(0, at, len(body).to_bytes(3, "little"), 0, order, found),
-            )
-        )
+        ordered.append(place + struct.pack("<BI", 0, order))
+        named.append((found, name, place + struct.pack("<BII", 0, order, found)))
         at += len(body)
-    leaf = checked(b"BTLF\0\x08" + b"".join(record for _, _, record in sorted(records)))
-    node = max(_NODE_BYTES, len(leaf))
-    trunk = struct.pack(
-        "<4sBBIHHBBQHQ", b"BTHD", 0, 8, node, _RECORD.size, 0, 100, 40, tree + _TREE_BYTES, len(bodies), len(bodies)
-    )  # fmt: skip
+    by_name = [record for _, _, record in sorted(named)]
     return b"".join(
         (
             _heap(bodies, heap + _HEAP_BYTES),
             _block(bodies, heap),
-            checked(trunk),
-            leaf.ljust(node, b"\0"),
+            _tree(_BY_NAME, by_name, names),
+            _tree(_BY_ORDER, ordered, orders),
         )
     )
+
+
+def _leaf_bytes(count: int, record: int) -> int:
+    return max(_LEAF_BYTES, 10 + count * record)
+
+
+def _tree(kind: int, records: Sequence[bytes], address: int) -> bytes:
+    """A tree at an address whose root is a leaf."""
+    width, count = len(records[0]), len(records)
+    size = _leaf_bytes(count, width)
+    told = struct.pack("<4sBBIHHBB", b"BTHD", 0, kind, size, width, 0, 100, 40)
+    root = checked(told + struct.pack("<QHQ", address + _TREE_BYTES, count, count))
+    return root + checked(b"BTLF\0" + bytes([kind]) + b"".join(records)).ljust(size, b"\0")
 
 
 def _block_bytes(bodies: Mapping[bytes, bytes]) -> int:

@@ -44,7 +44,7 @@ _FILLS = {
 
 
 @dataclass(frozen=True)
-class _Thing:
+class _Member:
     """A dataset of the file: a dimension without a variable of its own, or a variable.
 
     Args:
@@ -73,7 +73,7 @@ class _Thing:
         """The header, at an address, when datasets are at addresses and this one's cells at `data`."""
         attributes = dict(self.attributes)
         if self.uses:
-            used = b"".join(struct.pack("<QII", addresses[thing], axis, 0) for thing, axis in self.uses)
+            used = b"".join(struct.pack("<QII", addresses[member], axis, 0) for member, axis in self.uses)
             key = b"REFERENCE_LIST"
             attributes[key] = _hdf5.attribute(key, _hdf5.USE, (len(self.uses),), used)
         place = data if self.size else _hdf5.UNDEFINED
@@ -84,21 +84,21 @@ class _Thing:
 class _File:
     """The plan of a file: its datasets, the attributes of its root, and the heap of what both refer to."""
 
-    things: Sequence[_Thing]
+    members: Sequence[_Member]
     attributes: Mapping[bytes, bytes]
     heap: _hdf5heap.Heap
 
     def head(self) -> tuple[bytes, Sequence[int]]:
         """All that comes before the cells, and where each dataset's begin, then the end."""
-        unknown = [0] * len(self.things)
-        lengths = (len(thing.block(0, unknown, 0)) for thing in self.things)
+        unknown = [0] * len(self.members)
+        lengths = (len(member.block(0, unknown, 0)) for member in self.members)
         *addresses, root = accumulate(lengths, initial=self.heap.end)
-        links = [(thing.name, address) for thing, address in zip(self.things, addresses, strict=True)]
+        links = [(member.name, address) for member, address in zip(self.members, addresses, strict=True)]
         group = _block(_hdf5.links(links), self.attributes, root)
-        places = list(accumulate((thing.size for thing in self.things), initial=root + len(group)))
+        places = list(accumulate((member.size for member in self.members), initial=root + len(group)))
         blocks = (
-            thing.block(address, addresses, place)
-            for thing, address, place in zip(self.things, addresses, places[:-1], strict=True)
+            member.block(address, addresses, place)
+            for member, address, place in zip(self.members, addresses, places[:-1], strict=True)
         )
         start = _hdf5.superblock(root, places[-1])
         return b"".join((start, self.heap.content(addresses), *blocks, group)), places
@@ -109,14 +109,14 @@ def write(dataset: xr.Dataset) -> Iterator[bytes]:
 
     Raises:
         NotSubsettable: Two names are the same when they are made legal, or NetCDF-4 has no such type, so many
-            dimensions or so large an attribute.
+            dimensions or attributes, or so large an attribute.
     """
     file = _plan(dataset)
     head, places = file.head()
     yield head
-    for thing, place in zip(file.things, places[:-1], strict=True):
-        if thing.variable is not None and thing.size:
-            yield from _texts(thing, place) if thing.dtype is None else cells(thing.variable, thing.dtype)
+    for member, place in zip(file.members, places[:-1], strict=True):
+        if member.variable is not None and member.size:
+            yield from _texts(member, place) if member.dtype is None else cells(member.variable, member.dtype)
 
 
 def length(dataset: xr.Dataset) -> int:
@@ -126,25 +126,28 @@ def length(dataset: xr.Dataset) -> int:
 
 def _block(messages: Sequence[_hdf5.Message], attributes: Mapping[bytes, bytes], at: int) -> bytes:
     """The header of an object at an address, and after it the attributes that are too large to be in it."""
-    most = max(map(len, attributes.values()), default=0)
+    most, count = max(map(len, attributes.values()), default=0), len(attributes)
+    if count > _hdf5.MOST_ATTRIBUTES:
+        raise NotSubsettable(f"NetCDF-4 does not hold {count} attributes", hint="ask for csv")
     if most <= _hdf5.MOST_MESSAGE:
         return _hdf5.header((*messages, *_hdf5.stored(list(attributes.values()))))
-    count = len(attributes)
     if most > _hdf5dense.MOST:
-        raise NotSubsettable("NetCDF-4 has no attribute of more than 16 MB", hint="ask for csv")
-    after = at + len(_hdf5.header((*messages, *_hdf5.elsewhere(count, 0, 0))))
+        raise NotSubsettable(
+            "NetCDF-4 is not written with an attribute of more than 16 MB", hint="ask for csv"
+        )
+    after = at + len(_hdf5.header((*messages, *_hdf5.elsewhere(count, (0, 0, 0)))))
     where = _hdf5dense.addresses(attributes, after)
-    return _hdf5.header((*messages, *_hdf5.elsewhere(count, *where))) + _hdf5dense.dense(attributes, after)
+    return _hdf5.header((*messages, *_hdf5.elsewhere(count, where))) + _hdf5dense.dense(attributes, after)
 
 
-def _texts(thing: _Thing, place: int) -> Iterator[bytes]:
+def _texts(member: _Member, place: int) -> Iterator[bytes]:
     """The cells of text, each saying where in the heap it lies, then the heap."""
-    assert thing.variable is not None
-    at = place + math.prod(thing.shape) * thing.item
-    for items in _hdf5heap.collected(texts(thing.variable)):
+    assert member.variable is not None
+    at = place + math.prod(member.shape) * member.item
+    for items in _hdf5heap.collected(texts(member.variable)):
         yield _hdf5heap.references(items, at)
         at += _hdf5heap.size(items)
-    yield from map(_hdf5heap.collection, _hdf5heap.collected(texts(thing.variable)))
+    yield from map(_hdf5heap.collection, _hdf5heap.collected(texts(member.variable)))
 
 
 def _plan(dataset: xr.Dataset) -> _File:
@@ -162,7 +165,7 @@ def _plan(dataset: xr.Dataset) -> _File:
     heap = _hdf5heap.Heap(_hdf5.SUPERBLOCK_BYTES)
     told = {"_NCProperties": _PROPERTIES, **_shown(attributes_of(dataset))}
     attributes = _encoded(told, heap)
-    things = [_bare(known[d], dataset.sizes[d], numbers[d], uses[d]) for d in bare]
+    members = [_bare(known[d], dataset.sizes[d], numbers[d], uses[d]) for d in bare]
     for name, variable in dataset.variables.items():
         along = _along(variable, numbers)
         if name in owned:
@@ -172,16 +175,16 @@ def _plan(dataset: xr.Dataset) -> _File:
             key = b"DIMENSION_LIST"
             along[key] = _hdf5.attribute(key, _hdf5.REFERENCES, (variable.ndim,), held)
         label = known[name] if name in owned or name not in numbers else _RENAMED + known[name]
-        things.append(_thing(label, variable, along, uses[name] if name in owned else (), heap))
-    return _File(things, attributes, heap)
+        members.append(_member(label, variable, along, uses[name] if name in owned else (), heap))
+    return _File(members, attributes, heap)
 
 
-def _bare(name: str, size: int, number: int, uses: Sequence[tuple[int, int]]) -> _Thing:
+def _bare(name: str, size: int, number: int, uses: Sequence[tuple[int, int]]) -> _Member:
     """A dimension without a variable of its own: a dataset of its size that is never written."""
     dtype = np.dtype("<f4")
     messages = _hdf5.dataset(_hdf5.number(dtype), (size,), bytes(dtype.itemsize))
     attributes = _scale(_BARE % size, number)
-    return _Thing(name.encode(), (size,), dtype.itemsize, messages, attributes, uses)
+    return _Member(name.encode(), (size,), dtype.itemsize, messages, attributes, uses)
 
 
 def _scale(title: str, number: int) -> dict[bytes, bytes]:
@@ -201,13 +204,13 @@ def _along(variable: xr.Variable, numbers: Mapping[Any, int]) -> dict[bytes, byt
     return {key: _hdf5.attribute(key, _hdf5.number(_NUMBER), (variable.ndim,), held)}
 
 
-def _thing(
+def _member(
     name: str,
     variable: xr.Variable,
     along: Mapping[bytes, bytes],
     uses: Sequence[tuple[int, int]],
     heap: _hdf5heap.Heap,
-) -> _Thing:
+) -> _Member:
     """A variable, its attributes after those that say what it lies along."""
     if variable.ndim > _hdf5.MOST_RANK:
         raise NotSubsettable(f"NetCDF-4 has no array of {variable.ndim} dimensions")
@@ -226,7 +229,7 @@ def _thing(
             told["source_type"] = variable.dtype.name
         attributes = _encoded(told, heap)
     messages = _hdf5.dataset(kind, shape, fill)
-    return _Thing(name.encode(), shape, item, messages, {**along, **attributes}, uses, variable, dtype, size)
+    return _Member(name.encode(), shape, item, messages, {**along, **attributes}, uses, variable, dtype, size)
 
 
 def _type(dtype: np.dtype[Any]) -> np.dtype[Any] | None:

@@ -225,6 +225,7 @@ def test_what_netcdf_c_refuses_is_made_legal_or_refused(tmp_path):
     for refused, reason in (
         (odd.assign({"a_b": ("+x", [1, 2])}), "same name"),
         (xr.Dataset({"c": ("x", [1j])}), "complex128"),
+        (xr.Dataset(attrs={f"n{n}": 1 for n in range(1 << 16)}), "attributes"),
         (xr.Dataset({"c": ([f"d{n}" for n in range(33)], np.zeros((1,) * 33))}), "33 dimensions"),
     ):
         with pytest.raises(NotSubsettable, match=reason):
