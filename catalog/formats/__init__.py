@@ -21,7 +21,7 @@ class Format(Protocol):
     """What a format's module does.
 
     `STREAMS` tells that `write` runs in any thread, in bounded memory, and yields as it goes; without it, `write`
-    needs a worker process of its own (HDF5, GDAL, plots). A module may have `length(dataset) -> int` too; `length`
+    needs a worker process of its own (GDAL, Excel, plots). A module may have `length(dataset) -> int` too; `length`
     of this package asks for it.
     """
 
