@@ -18,7 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from catalog.settings import Settings
 
 _REQUEST_LINE = re.compile(rb"[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n")
-_M_ARENA_MAX, _ARENAS = -8, 2
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_ARENAS = 2
+_MAPPED_BYTES = 16 << 20
+_FREE_BYTES = 8 << 20
 _LOOKS = 4
 """How often a client's progress is looked at while it may take nothing."""
 
@@ -85,9 +88,16 @@ def encoded(data: bytes) -> bytes:
 
 
 def frugal() -> None:
-    """Have the C library keep few arenas (mallopt(3), M_ARENA_MAX): each thread's own would keep what it once used."""
+    """Have the C library use memory again, and keep little of it (mallopt(3)).
+
+    Each thread's own arena would keep what it once used, so there are few. Pieces of answers come from the arenas, of
+    whose free end a few megabytes stay: what is given back is taken again, page by page, at each piece.
+    """
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, _ARENAS)
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(_M_ARENA_MAX, _ARENAS)
+        library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _FREE_BYTES)
 
 
 def run(application: str, *, host: str, port: int, workers: int) -> None:

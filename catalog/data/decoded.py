@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 _SHARE = 4
+_REMEMBERED = 4096
 _PASSING = ContextVar("passing", default=False)
 
 
@@ -26,7 +27,9 @@ class Inflated(NamedTuple):
 
 
 class Decoded:
-    """Chunks by key, those not used for longest leave first; usable from any thread.
+    """Chunks by key that were asked for twice, those not used for longest leave first; usable from any thread.
+
+    Most are asked for once: to keep them would cost memory that is not at hand, and drive out others.
 
     Args:
         budget_bytes: How many bytes are kept at most. A request that inflates more than a quarter of it at once is not
@@ -37,6 +40,7 @@ class Decoded:
         self._budget = budget_bytes
         self._held = 0
         self._chunks: OrderedDict[Hashable, Inflated] = OrderedDict()
+        self._missed: OrderedDict[Hashable, None] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -56,6 +60,17 @@ class Decoded:
                 self._chunks.move_to_end(key)
             return found
 
+    def wants(self, key: Hashable) -> bool:
+        """Tell whether a chunk that is not kept was asked for before, not long ago: then it is to be kept."""
+        with self._lock:
+            if key in self._missed:
+                del self._missed[key]
+                return True
+            self._missed[key] = None
+            if len(self._missed) > _REMEMBERED:
+                self._missed.popitem(last=False)
+            return False
+
     def put(self, key: Hashable, chunk: Inflated) -> None:
         """Keep a chunk, whose bytes nobody else may write to."""
         for part in (chunk.data, chunk.frame):
@@ -73,6 +88,7 @@ class Decoded:
         """Keep nothing any more."""
         with self._lock:
             self._chunks.clear()
+            self._missed.clear()
             self._held = 0
 
 

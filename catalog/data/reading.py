@@ -183,19 +183,20 @@ class Cells:
     def _inflated(self, now: _Reading, layout: Chunks, piece: Piece, stored: _Bytes) -> Inflated:
         """A chunk without its filters; it is kept, or valid until the next."""
         mask = int(layout.masks[piece.chunk]) if layout.masks.size else 0
-        width = self._stored.dtype.itemsize
+        width, key = self._stored.dtype.itemsize, (self._key, piece.chunk)
         size = layout.nbytes(width)
+        cache = now.cache if now.cache is not None and now.cache.wants(key) else None
         room = FRAME_HEAD + size + _CHECKSUM
-        frame = now.scratch.take("inflated", room) if now.cache is None else np.empty(room, np.uint8)
+        frame = now.scratch.take("inflated", room) if cache is None else np.empty(room, np.uint8)
         data, shuffled = inflated(
             layout.filters, mask, stored, size, lambda count: frame[FRAME_HEAD : FRAME_HEAD + count]
         )
         own = np.may_share_memory(data, frame)
         alone = own and shuffled and data.size == size  # no checksum is shuffled with it
         found = Inflated(data, shuffled, framed(frame, size, width) if alone else None)
-        if now.cache is not None:
+        if cache is not None:
             found = found if own else Inflated(data.copy(), shuffled)
-            now.cache.put((self._key, piece.chunk), found)
+            cache.put(key, found)
         return found
 
     def _put(self, scratch: Scratch, chunk: Inflated, piece: Piece, found: _Array) -> None:
