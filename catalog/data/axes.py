@@ -7,6 +7,7 @@ COARDS. Datasets are undecoded (`catalog.data.opening.opened`): the values and a
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from catalog.data.links import STALE, known_links
 from catalog.data.roles import (
     MAX_COORDINATE,
     Role,
+    is_degrees,
     is_lettered,
     is_named,
     is_plausible,
@@ -89,7 +91,8 @@ def find(dataset: xr.Dataset) -> Axes:
         found[role] = _best(dataset, role, described, taken=set(found.values()))
     longitude, latitude = found["longitude"], found["latitude"]
     if longitude is None or latitude is None:
-        longitude = latitude = None
+        longitude, latitude = _called(dataset)
+        found |= {"longitude": longitude, "latitude": latitude} if longitude else {}
     positions = _positions(dataset, longitude, latitude) if longitude and latitude else ()
     geometry = _geometry(dataset, longitude, latitude)
     lead = _lead(dataset, found["time"])
@@ -281,13 +284,29 @@ def _topology(dataset: xr.Dataset) -> list[tuple[str, str]]:
         for key, value in variable.attrs.items() if "cf_role" in variable.attrs else ():
             named = [name for name in str(value).split() if name in dataset.variables]
             if str(key).endswith("_coordinates") and len(named) == 2:  # noqa: PLR2004
-                x, y = sorted(named, key=lambda name: role_units("latitude", dataset[name].variable) is True)
+                x, y = sorted(named, key=partial(_is_north, dataset))
                 fit = (
                     role_units("longitude", dataset[x].variable),
                     role_units("latitude", dataset[y].variable),
                 )
                 pairs += [(x, y)] if False not in fit else []
     return pairs
+
+
+def _called(dataset: xr.Dataset) -> tuple[str, str] | tuple[None, None]:
+    """The pair that a mesh topology names and whose names say what they are: `node_lon`, without any attribute."""
+    for x, y in _topology(dataset):
+        named = "lon" in x.lower() and "lat" in y.lower() and dataset[x].dims == dataset[y].dims
+        pair: tuple[tuple[Role, str], ...] = (("longitude", x), ("latitude", y))
+        if named and all(is_degrees(role, dataset[name].variable) for role, name in pair):
+            return x, y
+    return None, None
+
+
+def _is_north(dataset: xr.Dataset, name: str) -> bool:
+    """Tell whether units, or without them the name, say that a coordinate is latitude."""
+    said = role_units("latitude", dataset[name].variable)
+    return "lat" in name.lower() if said is None else said
 
 
 def _geometry(dataset: xr.Dataset, longitude: str | None, latitude: str | None) -> Geometry:

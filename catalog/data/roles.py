@@ -120,16 +120,22 @@ def is_lettered(dataset: xr.Dataset, role: Role, name: str) -> bool:
 
 def is_plausible(role: Role, variable: xr.Variable) -> bool:
     """Tell whether a coordinate may be degrees of longitude or latitude by its values; an axis is in their order."""
+    if not is_degrees(role, variable):
+        return False
+    found = values(variable)
+    steps = np.diff(found, axis=-1) if found.ndim else found
+    return found.ndim > 1 or bool(np.all(steps > 0) or np.all(steps < 0))
+
+
+def is_degrees(role: Role, variable: xr.Variable) -> bool:
+    """Tell whether all values of a coordinate are legal degrees of longitude or latitude."""
     try:
         found = values(variable)
     except DataUnreadable:
         return False
     least, most = (-360, 720) if role == "longitude" else (-90, 90)
-    steps = np.diff(found, axis=-1) if found.ndim else found
     known = found[np.isfinite(found)]
-    if not known.size or not np.all((known >= least) & (known <= most)):
-        return False
-    return found.ndim > 1 or bool(np.all(steps > 0) or np.all(steps < 0))
+    return bool(known.size) and bool(np.all((known >= least) & (known <= most)))
 
 
 def is_named(role: Role, name: str) -> bool:

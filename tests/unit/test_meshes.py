@@ -188,3 +188,21 @@ def test_a_part_of_a_real_mesh_is_a_mesh(shared_real, name):
         old = mesh.corners.rows(grid)[west]
         assert np.array_equal(new.longitudes[members][members >= 0], nodes.longitudes[old][old >= 0])
         assert pick(Grid(part), Cut(bbox=box)).indices == {}
+
+
+@pytest.mark.parametrize("order", ["node_lon node_lat", "node_lat node_lon"])
+def test_a_mesh_may_name_nodes_that_say_nothing_of_themselves(order):
+    """UGRID 1.0, `node_coordinates`; without that name, or with metres, they are no degrees."""
+    x, y = np.random.default_rng(3).random((2, 50)) + np.array([[107], [20]])
+    faces = Delaunay(np.transpose((x, y))).simplices
+    bare = xr.Dataset(
+        {"u": ("nv", x), "node_lat": ("nv", y), "node_lon": ("nv", x), "faces": (("nele", "three"), faces)}
+    )
+    topology = {"cf_role": "mesh_topology", "topology_dimension": 2, "face_node_connectivity": "faces"}
+    told = bare.assign(mesh=((), np.int32(0), {**topology, "node_coordinates": order}))
+    far = told.assign(node_lon=("nv", x * 1e5))
+    assert find(bare).longitude is find(far).longitude is None
+    found = find(told)
+    assert (found.longitude, found.latitude, found.geometry) == ("node_lon", "node_lat", "mesh")
+    assert found.positions == (("node_lon", "node_lat"),)
+    assert nearest(Grid(told), 107.5, 20.5).indices == {"nv": int(np.hypot(x - 107.5, y - 20.5).argmin())}
