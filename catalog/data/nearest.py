@@ -4,7 +4,8 @@ A point lies in the domain where a cell reaches it:
 
 - rectilinear: between the centres of the axes' ends, and half a cell beyond them (around the circle where the
   columns close it);
-- curvilinear: within half the distance to the neighbours across the cell, diagonals included;
+- curvilinear: within half the distance to the neighbours across the cell, diagonals included, and 2 % more, so that
+  four cells of a bent grid leave no gap where they meet;
 - mesh, cells with vertices: within the distance from a cell's centre to the farthest of its vertices; of edges, to the
   farther end; of nodes, to the farthest centre of the cells around;
 - positions without cells: 10 km for stations, profiles, tracks and up to 500 positions, otherwise the distance to

@@ -11,6 +11,9 @@ from catalog.data.spheres import MOST_SINGLE, Index, distance, metres, vectors
 STATION = 10_000.0
 """Metres that a station, profile or position of a track stands for."""
 
+_BENT = 1.02
+"""How much farther a curvilinear cell reaches, so that no gap is where four cells of a bent or stretched grid meet."""
+
 _FEW = 500
 _OTHERS = 4
 _Floats = npt.NDArray[np.float64]
@@ -116,4 +119,4 @@ def _across(x: _Floats, y: _Floats, places: npt.NDArray[np.intp]) -> _Floats:
             apart = vectors(np.where(there, x[i, j], np.nan), y[i, j]) - middle
             sides.append(metres(np.sqrt(np.sum(apart * apart, axis=-1))))
         largest = np.fmax(largest, np.fmin(*sides))
-    return np.nan_to_num(largest / 2)
+    return np.nan_to_num(largest / 2 * _BENT)

@@ -268,3 +268,32 @@ def test_edges_of_a_mesh_reach_their_ends():
     assert nearest(grid, 1.0, 1.0, pair).indices == {"edge": 1}
     with pytest.raises(OutsideDomain, match="outside the grid of edge_lon and edge_lat"):
         nearest(grid, 9.0, 1.0, pair)
+
+
+@given(
+    turn=st.floats(0, 90),
+    stretch=st.tuples(st.floats(-0.03, 0.03), st.floats(-0.03, 0.03)),
+    bend=st.tuples(st.floats(-0.005, 0.005), st.floats(-0.005, 0.005)),
+    north=st.floats(-60, 60),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_curvilinear_grid_has_no_gap_between_its_cells(turn, stretch, bend, north, seed):
+    """Of rows and columns that turn, grow and bend: every place between four centres is in one of their cells."""
+    j, i = (n + part * n**2 / 2 for n, part in zip(np.mgrid[:9, :12].astype(float), stretch, strict=True))
+    i, j = i + bend[0] * j**2, j + bend[1] * i**2
+    angle = np.radians(turn)
+    y = north + (i * np.sin(angle) + j * np.cos(angle)) / 30
+    x = 110 + (i * np.cos(angle) - j * np.sin(angle)) / 30 / np.cos(np.radians(north))
+    dims = ("y", "x")
+    grid = Grid(
+        xr.Dataset(
+            {"t": (dims, x, {"coordinates": "lon lat"})}, {"lon": (dims, x, EAST), "lat": (dims, y, NORTH)}
+        )
+    )
+    share, other = (0.5 + np.random.default_rng(seed).normal(0, 0.03, (2, 20)))[:, :, None, None]
+    between = [
+        (n[:-1, :-1] * (1 - share) + n[1:, :-1] * share) * (1 - other)
+        + (n[:-1, 1:] * (1 - share) + n[1:, 1:] * share) * other
+        for n in (x, y)
+    ]
+    assert nearest_all(grid, *(n.ravel() for n in between)).inside.all()
