@@ -61,6 +61,8 @@ def in_area(  # noqa: PLR0913 - a place, and what is asked there
     picked = pick(grid, request.model_copy(update={"bbox": BBox.of(*shape.bounds)}), fixed)
     if not masks:
         return picked
+    names = tuple(name for name in names if name not in picked.dropped)
+    left, notes = picked.dropped, picked.notes
     keeps: list[tuple[tuple[str, ...], npt.NDArray[np.bool_]]] = []
     single: dict[str, Indices] = {}
     windows = list(_windows(grid, picked, names))
@@ -76,6 +78,11 @@ def in_area(  # noqa: PLR0913 - a place, and what is asked there
             raise outside(grid, "no centre of the data lies in the area of coords" + _near(shape, window))
     if single:
         picked = pick(grid, request, {**fixed, **picked.indices, **single})
+        picked = replace(
+            picked,
+            dropped=tuple(dict.fromkeys((*picked.dropped, *left))),
+            notes=tuple(dict.fromkeys((*picked.notes, *notes))),
+        )
     told = {window.dimensions for window in windows}
     others: Keeps = tuple((d, mask) for d, mask in picked.keeps if d not in told)
     return replace(picked, keeps=(*others, *keeps))

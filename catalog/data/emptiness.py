@@ -49,6 +49,7 @@ def has_values(raw: npt.NDArray[np.generic], attributes: Mapping[str, object]) -
 def read_small(variables: Mapping[str, xr.Variable], names: tuple[str, ...]) -> dict[str, xr.Variable]:
     """Return variables, those of some names read already where all of these together are small."""
     found = dict(variables)
+    names = tuple(name for name in names if name in variables)  # the part may be without some
     if sum(variables[name].size * variables[name].dtype.itemsize for name in names) <= SMALL:
         for name in names:
             lazy = variables[name]
@@ -86,7 +87,8 @@ def has_any(grid: Grid, part: Mapping[Any, xr.Variable], names: tuple[str, ...])
 
 def _placed(grid: Grid, part: Mapping[Any, xr.Variable], names: tuple[str, ...]) -> list[str]:
     """The variables that have positions; flags tell of values and are none, unless nothing else was asked for."""
-    placed = [name for name in names if pair_of(grid, name) is not None and part[name].dtype.kind in "iuf"]
+    there = [name for name in names if name in part]  # the part may be without some
+    placed = [name for name in there if pair_of(grid, name) is not None and part[name].dtype.kind in "iuf"]
     return [name for name in placed if _FLAGS.isdisjoint(part[name].attrs)] or placed
 
 

@@ -22,7 +22,8 @@ from catalog.data.centres import (
 from catalog.data.completing import completed
 from catalog.data.cuts import Cut, single_day
 from catalog.data.grids import Grid
-from catalog.data.positions import pair_of
+from catalog.data.positions import Pair, pair_of, pairs_of
+from catalog.data.staggered import missed
 from catalog.data.striding import check_whole, strided
 from catalog.errors import NotSubsettable
 
@@ -73,7 +74,7 @@ def pick(grid: Grid, cut: Cut, fixed: Picks | None = None) -> Picked:
         NotSubsettable: The data have no such axis, or one that cannot be cut by.
         BadRequest: A stride names no axis.
     """
-    found = _asked(grid, cut)
+    found, left, notes = _asked(grid, cut)
     lines: dict[str, list[Centres]] = {}
     for centres in found:
         if len(centres.dimensions) == 1:
@@ -96,15 +97,25 @@ def pick(grid: Grid, cut: Cut, fixed: Picks | None = None) -> Picked:
     if not all(indices.size for indices in made.indices.values()):
         raise _none_at_once(grid)
     keeps = tuple(_keeps(grid, regions, made.indices)) if regions else ()
-    return Picked(made.indices, keeps, made.replaced, tuple(made.dropped), tuple(made.notes))
+    return Picked(made.indices, keeps, made.replaced, (*made.dropped, *left), (*made.notes, *notes))
 
 
-def _asked(grid: Grid, cut: Cut) -> list[Centres]:
-    """The centres that each part of a cut asks for; refused where there are none."""
+def _asked(grid: Grid, cut: Cut) -> tuple[list[Centres], tuple[str, ...], tuple[str, ...]]:
+    """The centres that each part of a cut asks for, what is left out, and what is said; refused if there are none."""
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     names = cut.variables or grid.keep("data", lambda: grid.axes.data_variables(grid.dataset))
     found: list[Centres] = []
     if cut.bbox:
         boxed = list(in_box(grid, cut.bbox, names))
+        away = () if cut.variables or len(boxed) < 2 else _away(grid, boxed, names)  # noqa: PLR2004
+        if away and (without := missed(grid, away, names)):
+            grids = ", ".join(" and ".join(pair) for pair in away)
+            left, notes = (
+                without.dropped,
+                (without.note(f"no centre of the grid of {grids} lies in the box"),),
+            )
+            boxed, names = [one for one in boxed if set(one.names).isdisjoint(left)], without.kept
         for centres in boxed:
             if centres.empty:
                 centres.check_known(grid)
@@ -131,7 +142,13 @@ def _asked(grid: Grid, cut: Cut) -> list[Centres]:
             said = _nothing(found[-1], ()) + near(grid, found[-1], *cut.depth)
             raise outside(grid, said, way_out(grid, found[-1], cut.depth, snaps=snaps))
         check_grid(grid, cut, "depth", found[-1].dimensions)
-    return found
+    return found, left, notes
+
+
+def _away(grid: Grid, boxed: Sequence[Centres], names: Collection[str]) -> tuple[Pair, ...]:
+    """The pairs of positions, of those that the variables lie on, of which nothing is inside."""
+    empty = {name for centres in boxed if centres.empty for name in centres.names}
+    return tuple(pair for pair in pairs_of(grid, names) if empty & set(pair)) if empty else ()
 
 
 def _nothing(centres: Centres, others: Sequence[Centres]) -> str:

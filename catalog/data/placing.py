@@ -67,15 +67,17 @@ def placed(grid: Grid, request: Cut, names: tuple[str, ...], *, masks: bool = Tr
             grid, shape, snap.request, names, fixed, masks=masks
         )  # fmt: skip
         return Placed(_without(picked, snap.dropped), snap.cells, snap.added, shape, request.reduce)
-    found = (
-        along(grid, shape, names) if shape.kind == "line" else at_points(grid, shape, names, request.method)
-    )
+    if shape.kind == "line":
+        found = along(grid, shape, names)
+    else:
+        found = at_points(grid, shape, names, request.method, named=bool(request.variables))
     if grid.axes.geometry == "mesh":  # its single cells are tied to nothing
         picked = pick(grid, snap.request, fixed)
         picked = replace(picked, indices={**picked.indices, **found.picks})
     else:
         picked = pick(grid, snap.request, {**fixed, **found.picks})
     picked = _without(picked, (*snap.dropped, *found.dropped))
+    picked = replace(picked, notes=(*picked.notes, *found.notes)) if found.notes else picked
     picked = replace(picked, replaced={**picked.replaced, **found.replaced}) if found.replaced else picked
     cells = tuple(_within(grid, each, picked.indices) for each in found.cells)
     return Placed(picked, (*snap.cells, *cells), {**snap.added, **found.added}, shape, request.reduce)

@@ -22,9 +22,11 @@ from catalog.data.cells import Cells, Indices
 from catalog.data.grids import Grid
 from catalog.data.lines import CIRCLE
 from catalog.data.meshes import meshes
+from catalog.data.nearest import Cells as Nearest
 from catalog.data.nearest import nearest, nearest_all
 from catalog.data.positions import Pair, first_pair, pairs_of
 from catalog.data.selection import free_name, samples
+from catalog.data.staggered import Missed, missed
 from catalog.errors import NotSubsettable
 
 STATION = "station"
@@ -34,17 +36,23 @@ _SEAM = 1.5
 
 @dataclass(frozen=True)
 class Found:
-    """Cells at points or along a line: what is picked, gathered, put in place of the source's, added and left out."""
+    """Cells at points or a line: what is picked, gathered, put in place of the source's, added, left out, said."""
 
     picks: Mapping[str, Indices] = field(default_factory=dict)
     cells: tuple[Cells, ...] = ()
     added: Mapping[str, xr.Variable] = field(default_factory=dict)
     replaced: Mapping[str, xr.Variable] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def at_points(grid: Grid, shape: geometry.Shape, names: tuple[str, ...], method: str) -> Found:
+def at_points(
+    grid: Grid, shape: geometry.Shape, names: tuple[str, ...], method: str, *, named: bool = True
+) -> Found:
     """Return the cells at a point or several, for the wanted variables of these names.
+
+    Variables whose grid does not hold every point are left out, and that is said, unless they are `named`: asked for
+    by name.
 
     Raises:
         OutsideDomain: A point lies outside the data; the message names the domain and the nearest centre.
@@ -59,10 +67,8 @@ def at_points(grid: Grid, shape: geometry.Shape, names: tuple[str, ...], method:
     picks: dict[str, Indices] = {}
     cells: list[Cells] = []
     far: _Floats | None = None
-    for pair in pairs:
-        found = nearest_all(grid, shape.longitudes, shape.latitudes, pair)
-        for at in np.flatnonzero(~found.inside)[:1]:
-            nearest(grid, float(shape.longitudes[at]), float(shape.latitudes[at]), pair)  # raises
+    left, nearby = _left_out(grid, shape, pairs, () if named else names)
+    for found in nearby.values():
         far = found.distances if far is None else far
         taken = {*picks, *(d for known in cells for d in known.places)}
         if taken & set(found.indices):
@@ -78,7 +84,23 @@ def at_points(grid: Grid, shape: geometry.Shape, names: tuple[str, ...], method:
             picks |= found.indices
     assert far is not None
     said = _asked(grid, shape, into) | {free_name(grid, "distance"): _distance(far, into)}
-    return Found(picks, tuple(cells), said, dropped=links(grid))
+    if left is None:
+        return Found(picks, tuple(cells), said, dropped=links(grid))
+    grids = ", ".join(" and ".join(pair) for pair in pairs if pair not in nearby)
+    notes = (left.note(f"the grid of {grids} does not hold the point{'s' if into else ''}"),)
+    return Found(picks, tuple(cells), said, {}, (*links(grid), *left.dropped), notes)
+
+
+def _left_out(
+    grid: Grid, shape: geometry.Shape, pairs: tuple[Pair, ...], names: tuple[str, ...]
+) -> tuple[Missed | None, dict[Pair, Nearest]]:
+    """What is left out because its grid misses a point, and the nearest cells of the other grids."""
+    found = {pair: nearest_all(grid, shape.longitudes, shape.latitudes, pair) for pair in pairs}
+    away = {pair: int(np.argmin(cells.inside)) for pair, cells in found.items() if not cells.inside.all()}
+    left = missed(grid, away, names) if away else None
+    for pair, at in away.items() if left is None else ():
+        nearest(grid, float(shape.longitudes[at]), float(shape.latitudes[at]), pair)  # raises
+    return left, {pair: cells for pair, cells in found.items() if pair not in away}
 
 
 def check_places(grid: Grid) -> None:

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import RegularGridInterpolator
 
+from catalog import formats
 from catalog.data import geometry, hyperslabs, opening, subset
 from catalog.data.grids import Grid
 from catalog.data.spheres import degrees, distance, vectors
@@ -537,3 +538,57 @@ def test_curvilinear_grids_and_meshes_give_points_lines_and_areas(shared_real):
                 want = source[0].reshape(x.shape)[inside]
                 fill = dataset[variable].attrs["_FillValue"]
                 assert (numbers != fill).sum() == (want != fill).sum()
+
+
+def staggered():
+    """Two grids: `h` on all cells, `v` (with its own time) on those of the southern half; `v_turned` belongs to it."""
+    j, i = np.mgrid[:8, :6] / 10
+    x, y = 105 + i + j / 9, 15 + j - i / 9
+    of = {kind: {"coordinates": f"lon_{kind} lat_{kind}"} for kind in "hv"}
+    return xr.Dataset(
+        {
+            "h": (("y", "x"), i + j, of["h"]),
+            "v": (("y_v", "x_v"), (i - j)[:4], of["v"]),
+            "mask_v": (("y_v", "x_v"), np.ones((4, 6), "i1"), of["v"]),
+            "v_turned": (("y_v", "side"), np.ones((4, 2))),
+        },
+        {
+            f"{name}_{kind}": (dims, values[:rows], {"units": f"degrees_{way}"})
+            for kind, dims, rows in (("h", ("y", "x"), 8), ("v", ("y_v", "x_v"), 4))
+            for name, values, way in (("lon", x, "east"), ("lat", y, "north"))
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "place", [
+        {"coords": "POINT(105.3 15.68)"}, {"coords": "MULTIPOINT(105.3 15.68,105.2 15.1)"},
+        {"bbox": "105.2,15.55,105.4,15.7"}, {"coords": "POLYGON((105.2 15.55,105.4 15.55,105.3 15.7,105.2 15.55))"},
+    ],
+)  # fmt: skip
+def test_variables_whose_grid_misses_a_place_are_left_out_and_it_is_said(place):
+    whole = staggered()
+    found = cut(whole, **place)
+    assert set(found.variables) >= {"h", "lon_h", "lat_h"}
+    assert not {"v", "mask_v", "v_turned", "lon_v", "lat_v"} & set(found.variables)
+    (note,) = found.encoding["notes"]
+    assert note == found.attrs["comment"]
+    assert note.startswith("without v, mask_v, v_turned: ")
+    assert "lon_v and lat_v" in note
+    assert xr.Dataset.identical(found["h"].load(), cut(whole, variables="h", **place)["h"].load())
+    for suffix in ("csv", "nc3", "zarr"):
+        assert b"".join(formats.named(suffix).write(found))
+    cost = subset.cost(whole, subset.parse(place))
+    assert cost.cells == found["h"].size
+    for names in ("v", "h,v"):
+        with pytest.raises(OutsideDomain):
+            cut(whole, variables=names, **place)
+
+
+def test_a_place_that_all_grids_miss_is_refused():
+    for place in ({"coords": "POINT(120 15)"}, {"bbox": "120,15,121,16"}):
+        with pytest.raises(OutsideDomain):
+            cut(staggered(), **place)
+    both = cut(staggered(), coords="POINT(105.3 15.2)")
+    assert {"h", "v", "mask_v"} <= set(both.variables)
+    assert both.encoding["notes"] == ()

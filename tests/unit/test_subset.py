@@ -353,7 +353,10 @@ def test_boxes_and_times_are_of_the_grid_of_every_variable(tmp_path):
     boxed = cut(path, bbox="0,0,2,4")
     assert (boxed.a.shape, boxed.b.shape) == ((3, 4, 3), (6, 5, 3))
     with pytest.raises(OutsideDomain, match="no centre of the grid of lat "):
-        cut(path, bbox="0,4,2,5")
+        cut(path, bbox="0,4,2,5", variables="a,b")
+    alone = cut(path, bbox="0,4,2,5")
+    assert ("a" in alone.variables, alone.b.shape) == (False, (6, 2, 3))
+    assert "without a: no centre of the grid of lon and lat" in alone.comment
     assert cut(path, variables="a", bbox="0,0,2,2", time="2000-01-01").a.shape == (1, 3, 3)
 
 
