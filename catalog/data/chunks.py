@@ -6,7 +6,7 @@ state of one file: it is never used for another, and a damaged one is refused.
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -18,11 +18,14 @@ from catalog.data import ledgers
 from catalog.data.contents import Index, Variable
 from catalog.data.decoded import Decoded
 from catalog.data.places import place as place_of
-from catalog.data.positioned import Source, changed, facts, within
+from catalog.data.positioned import Source, changed, check_missing, facts, within
 from catalog.data.reading import Cells, OpenFile
-from catalog.errors import DataUnreadable
+from catalog.errors import DataChanged, DataUnreadable
 
-__all__ = ["Decoded", "Index", "Variable", "index", "load", "opened"]
+__all__ = ["Decoded", "Index", "Variable", "check", "index", "load", "opened"]
+
+_NOT_THERE = -1
+"""The time of change of a file that must not be there."""
 
 
 def index(path: str) -> Iterator[bytes]:
@@ -52,7 +55,9 @@ def load(data: bytes) -> Index:
     return ledgers.read(data)
 
 
-def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
+def opened(
+    path: str, known: Index, cache: Decoded | None = None, forget: Callable[[], None] | None = None
+) -> xr.Dataset:
     """Return the undecoded, lazy dataset that `catalog.data.opening.opened` gives of the same file.
 
     Its values can be read by any thread; `encoding["readers"]` has what reads each variable at a key (`Lazy.read`),
@@ -63,7 +68,9 @@ def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
     Args:
         path: As for `index`.
         known: The file's index.
-        cache: Keeps inflated chunks, of all files together.
+        cache: Keeps inflated chunks, of all files together; not those of a Zarr folder, whose chunks are files that are
+            looked at at each read.
+        forget: Called when a read finds that the file is not the one that was indexed.
 
     Raises:
         DataChanged: The file is not in the state that was indexed.
@@ -77,8 +84,9 @@ def opened(path: str, known: Index, cache: Decoded | None = None) -> xr.Dataset:
         source.close()
         raise
     state = None if known.form == "zarr" else (known.size, known.mtime_ns)
-    shared = OpenFile(source, state, cache, (str(place), known.size, known.mtime_ns))
-    lazy = {each.name: _lazy(each, shared) for each in known.variables if each.values is None}
+    kept = None if known.form == "zarr" else cache
+    shared = OpenFile(source, state, kept, (str(place), known.size, known.mtime_ns))
+    lazy = {each.name: _lazy(each, shared, forget) for each in known.variables if each.values is None}
     with _quiet(known):
         dataset = _dataset(
             known, {each.name: _variable(each, lazy.get(each.name)) for each in known.variables}
@@ -103,6 +111,19 @@ def _quiet(known: Index) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
+def check(path: str, known: Index) -> None:
+    """Compare what was indexed with what is there now: the file; of a Zarr folder its metadata, and held values.
+
+    Raises:
+        DataChanged: It is something else. DataUnreadable: It cannot be opened.
+    """
+    source = Source(place_of(path), folder=known.form == "zarr")
+    try:
+        _check_same(source, known)
+    finally:
+        source.close()
+
+
 def _check_same(source: Source, known: Index) -> None:
     """Compare what was indexed with what is there: the file, or the metadata of the folder."""
     with source.held() as fd:
@@ -111,6 +132,9 @@ def _check_same(source: Source, known: Index) -> None:
                 raise changed()
             return
         for parts, size, mtime in known.files:
+            if mtime == _NOT_THERE:
+                check_missing(fd, parts)
+                continue
             try:
                 with within(fd, parts) as file:
                     if facts(file) != (size, mtime):
@@ -119,9 +143,10 @@ def _check_same(source: Source, known: Index) -> None:
                 raise changed() from error
 
 
-def _lazy(variable: Variable, shared: OpenFile) -> "Lazy":
+def _lazy(variable: Variable, shared: OpenFile, forget: Callable[[], None] | None) -> "Lazy":
     stored = variable.stored
-    return Lazy(variable, None if stored is None else Cells(shared, variable.name, stored, variable.dtype))
+    cells = None if stored is None else Cells(shared, variable.name, stored, variable.dtype)
+    return Lazy(variable, cells, forget)
 
 
 def _variable(variable: Variable, lazy: "Lazy | None") -> xr.Variable:
@@ -134,9 +159,11 @@ def _variable(variable: Variable, lazy: "Lazy | None") -> xr.Variable:
 class Lazy(BackendArray):
     """The values of a variable, read when they are asked for."""
 
-    def __init__(self, variable: Variable, cells: Cells | None) -> None:
+    def __init__(
+        self, variable: Variable, cells: Cells | None, forget: Callable[[], None] | None = None
+    ) -> None:
         self.shape, self.dtype = variable.shape, variable.dtype
-        self._name, self._cells = variable.name, cells
+        self._name, self._cells, self._forget = variable.name, cells, forget
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Return the values at a key. Raises as `Cells.read`; DataUnreadable where the index does not cover them."""
@@ -148,4 +175,9 @@ class Lazy(BackendArray):
         """Return the values at a key: a number, a slice or a 1-D array of numbers for each dimension."""
         if self._cells is None:
             raise DataUnreadable(f"{self._name[:60]} cannot be read by the chunk index: open the file itself")
-        return self._cells.read(key)
+        try:
+            return self._cells.read(key)
+        except DataChanged:
+            if self._forget is not None:
+                self._forget()
+            raise

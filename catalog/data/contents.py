@@ -80,7 +80,8 @@ class Index:
         encoding: What xarray says of the whole, in plain values.
         sizes: Sizes of the dimensions, in order.
         variables: In order.
-        files: Name (from the folder on), size and mtime of a Zarr folder's metadata files.
+        files: Name (from the folder on), size and mtime of a Zarr folder's metadata files, and of those whose cells are
+            among the values here; 0 and −1 of a chunk that must not be there.
     """
 
     form: Literal["netcdf3", "netcdf4", "zarr"]

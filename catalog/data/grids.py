@@ -27,14 +27,17 @@ class Grid:
         dataset: As `catalog.data.opening.opened` gives it; it stays open as long as the grid is used.
         nbytes: Bytes of memory that the dataset itself has: its index, and values that are not read again.
 
-    `nbytes` grows with what is kept; `grew` is called after it did. `twins` are variables, by name, whose same values
-    lie in other chunks too (`catalog.data.twins`).
+    `nbytes` grows with what is kept; `grew` is called after it did. `check` raises DataChanged where the source is not
+    what it was, if that is not seen when it is read; `checked` is when it was asked (`time.monotonic`). `twins` are
+    variables, by name, whose same values lie in other chunks too (`catalog.data.twins`).
     """
 
     def __init__(self, dataset: xr.Dataset, nbytes: int = 0) -> None:
         self.dataset = dataset
         self.nbytes = nbytes
         self.grew: Callable[[], None] = _nothing
+        self.check: Callable[[], None] | None = None
+        self.checked = 0.0
         self.twins: Mapping[str, xr.Variable] = {}
         self._told = nbytes
         self._counted: set[int] = set()

@@ -32,6 +32,7 @@ SMALL_BYTES = 16_000
 MOST_VALUE_BYTES = 1_000_000
 """So is a coordinate, or a variable that is not covered, of at most so many bytes."""
 _MOST_EMBEDDED = 32_000_000
+_MOST_FILES = 1_000  # of a variable of a Zarr folder whose values the index has: they are looked at again
 _FAILURES = (
     OSError,
     RuntimeError,
@@ -69,7 +70,12 @@ def listed(path: str) -> Index:
             with _finder(place, fd, form) as find, warnings.catch_warnings(action="ignore"):
                 known = before[:2] if form != "zarr" else None
                 origin = OpenFile(source, known)
+                held = {} if known else _value_files(fd, find, dataset)
                 listed_ = tuple(variables(dataset, find, origin, before[0] if known else 1 << 62))
+                names = [one.name for one in listed_ if one.values is not None]
+                if not known and _value_files(fd, find, dataset) != held:
+                    raise changed()
+                files = (*before[2], *(file for name in names for file in held.get(name, ())))
             if _state(fd, dataset, form) != before:
                 raise changed()
             return Index(
@@ -80,7 +86,7 @@ def listed(path: str) -> Index:
                 encoding={k: v for k, v in dataset.encoding.items() if k in {"groups", "unlimited_dims"}},
                 sizes={str(name): int(size) for name, size in dataset.sizes.items()},
                 variables=listed_,
-                files=before[2],
+                files=files,
             )
     finally:
         source.close()
@@ -92,6 +98,23 @@ def _state(fd: int, dataset: xr.Dataset, form: Literal["netcdf3", "netcdf4", "za
         return *facts(fd), ()
     files = tuple(zarrs.metadata_files(fd, [str(name) for name in dataset.variables]))
     return sum(size for _, size, _ in files), max((mtime for _, _, mtime in files), default=0), files
+
+
+def _value_files(
+    fd: int, find: Find, dataset: xr.Dataset
+) -> dict[str, tuple[tuple[tuple[str, ...], int, int], ...]]:
+    """The files of each array of a Zarr folder whose cells the index may have as values."""
+    found = {}
+    for name in (
+        str(name) for name, variable in dataset.variables.items() if variable.nbytes <= MOST_VALUE_BYTES
+    ):
+        try:
+            stored = find(name)
+        except _FAILURES:
+            stored = None
+        if not _many_files(stored):
+            found[name] = tuple(zarrs.chunk_files(fd, name, stored))
+    return found
 
 
 def _finder(place: Path, fd: int, form: str) -> contextlib.AbstractContextManager[Find]:
@@ -126,7 +149,8 @@ def variables(dataset: xr.Dataset, find: Find, origin: OpenFile, size: int) -> I
             chunks += stored.layout.offsets.size
             stored = stored if chunks <= MOST_CHUNKS else None
         values = None
-        if embedded <= _MOST_EMBEDDED and _is_small(name, variable, covered=stored is not None):
+        is_small = _is_small(name, variable, covered=stored is not None)
+        if embedded <= _MOST_EMBEDDED and is_small and not (origin.known is None and _many_files(stored)):
             values = _values(variable)
             embedded += 0 if values is None else values.nbytes
         yield Variable(
@@ -174,6 +198,13 @@ def _is_small(name: str, variable: xr.Variable, *, covered: bool) -> bool:
         return False
     most = MOST_VALUE_BYTES if not covered or variable.dims == (name,) else SMALL_BYTES
     return int(variable.nbytes) <= most
+
+
+def _many_files(stored: Stored | None) -> bool:
+    """Tell whether the chunks of a covered variable of a folder are too many to be looked at again and again."""
+    return (
+        stored is not None and isinstance(stored.layout, Chunks) and stored.layout.offsets.size > _MOST_FILES
+    )
 
 
 def _values(variable: xr.Variable) -> npt.NDArray[Any] | None:

@@ -8,8 +8,10 @@ import contextlib
 import hashlib
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
@@ -24,6 +26,9 @@ from catalog.record import Distribution
 
 GRID_BYTES = 500_000_000
 """What grids may keep in memory, where no setting says it."""
+
+CHECK_SECONDS = 1.0
+"""How long a Zarr folder is believed to be what it was, but for the chunks that are read: their files are looked at."""
 
 _MOST_OPEN = 512
 
@@ -86,7 +91,16 @@ class Shelf:
                     self._grids.pop(key, None)
                 found.set_exception(error)
         grid = found.result()
-        return None if grid is None else self.twins.attach(key, grid)
+        if grid is None:
+            return None
+        if grid.check is not None and time.monotonic() - grid.checked > CHECK_SECONDS:
+            try:
+                grid.check()
+            except DataChanged:
+                self._forget(key)
+                return self.grid(distribution)
+            grid.checked = time.monotonic()
+        return self.twins.attach(key, grid)
 
     @property
     def nbytes(self) -> int:
@@ -147,7 +161,18 @@ class Shelf:
                 return None
         if index.uncovered:
             return None
-        return Grid(chunks.opened(path, index, self._decoded), held(index, set()))
+        dataset = chunks.opened(path, index, self._decoded, partial(self._forget, key))
+        grid = Grid(dataset, held(index, set()))
+        if index.form == "zarr":  # its folder stays the same when a file below it changes
+            grid.check, grid.checked = partial(chunks.check, path, index), time.monotonic()
+        return grid
+
+    def _forget(self, key: Key) -> None:
+        """Let a file be indexed anew at its next request."""
+        with self._lock:
+            self._grids.pop(key, None)
+        with contextlib.suppress(OSError):
+            self._file(key).unlink()
 
     def _kept(self, key: Key) -> chunks.Index | None:
         """The index that is in the folder, if it is whole."""

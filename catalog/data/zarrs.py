@@ -32,6 +32,30 @@ def metadata_files(fd: int, names: list[str]) -> Iterator[tuple[tuple[str, ...],
                 yield (*folder, mark), *facts(file)
 
 
+def chunk_files(fd: int, name: str, stored: Stored | None) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Yield name, size and mtime (ns) of the files that hold an array's cells; of a chunk that is not there 0 and −1.
+
+    Args:
+        fd: The open folder.
+        name: The array.
+        stored: Where its cells lie; where that is not known, all files of its folder are meant.
+    """
+    layout = stored.layout if stored else None
+    if isinstance(layout, Chunks) and layout.place is not None and layout.mtimes is not None:
+        numbers = itertools.product(*map(range, layout.grid(stored.shape))) if stored else ()
+        for number, place in enumerate(numbers):
+            there = layout.offsets[number] >= 0
+            size, mtime = (int(layout.sizes[number]), int(layout.mtimes[number])) if there else (0, -1)
+            yield layout.place.parts(place), size, mtime
+        return
+    for folder, _, files, _ in os.fwalk(name, dir_fd=fd):
+        for file in files:
+            parts = (*Path(folder).parts, file)
+            if file not in _METADATA:
+                with within(fd, parts) as found:
+                    yield parts, *facts(found)
+
+
 @contextlib.contextmanager
 def finder(path: Path, fd: int) -> Iterator[Callable[[str], Stored | None]]:
     """Give a function from an array's name to where its cells lie; None where that is not known.

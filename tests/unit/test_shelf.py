@@ -1,16 +1,20 @@
 """What the files at hand keep in memory stays within its budget, and answers stay what they were."""
 
+import os
+import time
 import weakref
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from catalog.data import subset
 from catalog.data.grids import Grid, held
 from catalog.data.places import address
 from catalog.data.shelf import Shelf
 from catalog.data.workers import Workers
+from catalog.errors import DataChanged
 from catalog.record import Distribution
 
 LIMITS = subset.Limits(result_bytes=10**9, decoded_bytes=10**9)
@@ -83,3 +87,65 @@ def test_an_array_counts_once_and_what_is_not_read_counts_nothing():
     grid = Grid(xr.Dataset(coords={"lon": ("x", np.arange(4.0), {"units": "degrees_east"})}), 100)
     assert grid.keep("one", lambda: grid.values("lon")) is grid.values("lon")
     assert grid.nbytes == 132
+
+
+def zarr_folder(path):
+    """A Zarr group of a map, a small variable in several chunks, one of them not written, and axes."""
+    made = zarr.open_group(str(path), mode="w", zarr_format=2)
+    for name, values, chunk, dims, attributes in (
+        ("lat", np.arange(10.0), (10,), ["lat"], {"units": "degrees_north"}),
+        ("lon", np.arange(20.0), (20,), ["lon"], {"units": "degrees_east"}),
+        ("height", np.arange(12.0), (4,), ["level"], {}),
+        ("t", np.ones((10, 2000)), (5, 2000), ["lat", "x"], {}),
+    ):
+        array = made.create_array(name, shape=values.shape, dtype=values.dtype, chunks=chunk, fill_value=0.0)
+        array[...] = values
+        array.attrs.update({"_ARRAY_DIMENSIONS": dims, **attributes})
+    return path
+
+
+def changed_in_place(file, content):
+    """Write other bytes into a file: the folders above it stay what they were."""
+    folder = file.parent.stat()
+    file.write_bytes(content)
+    os.utime(file, ns=(1, time.time_ns()))
+    assert file.parent.stat().st_mtime_ns == folder.st_mtime_ns
+
+
+@pytest.mark.parametrize("name", ["height", "lat", "t"])
+def test_a_chunk_rewritten_in_an_unchanged_folder_is_seen(tmp_path, workers, monkeypatch, name):
+    path, other = zarr_folder(tmp_path / "a.zarr"), zarr_folder(tmp_path / "b.zarr")
+    zarr.open_group(str(other), mode="a")[name][...] = 3
+    chunk = next(file for file in sorted((path / name).iterdir()) if file.name[0] == "0")
+    monkeypatch.setattr("catalog.data.shelf.CHECK_SECONDS", 0.0)
+    shelf = Shelf(tmp_path, workers, 10_000_000)
+    way = Distribution(protocol="zarr", address=address(path))
+
+    def values():
+        return subset.cut(shelf.grid(way), subset.parse({"variables": name}), "some-id", LIMITS)[name].values
+
+    before, _, _ = values(), values(), values()
+    assert shelf.grid(way) is shelf.grid(way)
+    changed_in_place(chunk, (other / name / chunk.name).read_bytes())
+    if (
+        name == "t"
+    ):  # of what is read anew each time the reader sees it, and the next request is of the new state
+        with pytest.raises(DataChanged):
+            values()
+    after = values()
+    assert (after.ravel()[0], before.ravel()[0]) == (3, {"height": 0, "lat": 0, "t": 1}[name])
+    later = Shelf(tmp_path, workers, 0)  # which knows nothing but the indexes that were kept
+    assert later.grid(way).dataset[name].values.ravel()[0] == 3
+
+
+def test_a_chunk_that_comes_into_being_is_seen(tmp_path, workers, monkeypatch):
+    path = zarr_folder(tmp_path / "a.zarr")
+    last = path / "height" / "2"
+    content = last.read_bytes()
+    last.unlink()
+    monkeypatch.setattr("catalog.data.shelf.CHECK_SECONDS", 0.0)
+    shelf = Shelf(tmp_path, workers, 0)
+    way = Distribution(protocol="zarr", address=address(path))
+    assert shelf.grid(way).dataset["height"].values.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0]
+    last.write_bytes(content)
+    assert shelf.grid(way).dataset["height"].values.tolist() == list(range(12))
