@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import http.client
 import json
 import os
@@ -506,6 +507,36 @@ def test_twenty_slow_clients_get_all_and_others_do_not_wait(large):
     finally:
         for link in links:
             link.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hosts", [1, 10])
+def test_ten_clients_get_a_large_csv_whole_or_are_told_to_come_back(large, hosts):
+    """150 MB each, as fast as they take it; of one address two at a time, and the others wait for those."""
+    base, process, _ = large
+    before, peak = used(process), []
+
+    def take(number):
+        address = urlsplit(base)
+        host = f"127.0.8.{number % hosts + 1}"
+        link = http.client.HTTPConnection(
+            address.hostname, address.port, timeout=120, source_address=(host, 0)
+        )
+        with contextlib.closing(link):
+            link.request("GET", "/api/datasets/large/subset.csv")
+            answer, told, size = link.getresponse(), hashlib.sha256(), 0
+            while piece := answer.read(1 << 20):
+                told.update(piece)
+                size += len(piece)
+                peak.append(used(process) - before)
+            return answer.status, size if answer.status == 200 else 0, told.hexdigest()
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(take, range(10)))
+    assert {status for status, _, _ in answers} <= {200, 429}
+    assert len({(size, told) for status, size, told in answers if status == 200}) == 1
+    assert sum(status == 200 for status, _, _ in answers) >= 8
+    assert max(peak) < 600 * MEGABYTE
 
 
 def readable(link):
