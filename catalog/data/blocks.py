@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from catalog.data.decoded import passing
+from catalog.data.slabs import InOrder, Place, Steps, bounds, chunks_of, source_chunks_of, steps_of
+
+__all__ = ["BLOCK_BYTES", "Place", "blocks", "chunks_of", "rectangles", "source_chunks_of", "steps_of"]
 
 BLOCK_BYTES = 8_000_000
-_MOST = 8
+_MOST = 4
 """How many times larger a block may be, to hold whole chunks."""
-
-Place = tuple[slice, ...]
 
 
 def blocks(variable: xr.Variable) -> Iterator[tuple[Place, npt.NDArray[Any]]]:
@@ -28,43 +28,24 @@ def blocks(variable: xr.Variable) -> Iterator[tuple[Place, npt.NDArray[Any]]]:
     if 0 < variable.size <= most:
         yield tuple(slice(0, size) for size in variable.shape), np.asarray(variable.values)
         return
-    for place in rectangles(variable.shape, most, source_chunks_of(variable)):
-        yield place, values_at(variable, place)
-
-
-def values_at(variable: xr.Variable, place: Place) -> npt.NDArray[Any]:
-    """Return a variable's values at a place; no chunk of a mere part of it is kept (`catalog.data.decoded`)."""
-    if place == tuple(slice(0, size) for size in variable.shape):
-        return np.asarray(variable.values)
-    with passing():
-        return np.asarray(variable[place].values)
-
-
-def chunks_of(variable: xr.Variable) -> tuple[int, ...] | None:
-    """Return the shape of the chunks that a variable is read from; None where it has none of its rank."""
-    found = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
-    return tuple(map(int, found)) if found and len(found) == variable.ndim else None
-
-
-def source_chunks_of(variable: xr.Variable) -> tuple[int, ...] | None:
-    """Return the shape of the source's chunks, by which answers are made, whatever a variable is read from."""
-    found = variable.encoding.get("source_chunks")
-    return tuple(map(int, found)) if found and len(found) == variable.ndim else chunks_of(variable)
+    with InOrder(variable) as ordered:
+        for place in rectangles(variable.shape, most, steps_of(variable)):
+            yield place, ordered.read(place)
 
 
 def rectangles(
     shape: Sequence[int],
     most: int,
-    chunks: Sequence[int] | None = None,
+    steps: Steps | None = None,
     *,
     start: Sequence[int] | None = None,
 ) -> Iterator[Place]:
-    """Yield places that cover an array in C order, each of at most `most` cells (with chunks, at most twice that).
+    """Yield places that cover an array in C order, each of at most `most` cells (with chunks, four times that).
 
     Args:
         shape: The size along each dimension.
         most: Cells of one place.
-        chunks: The shape of chunks; one dimension is cut, where it can be, along them.
+        steps: How chunks lie in it, as `steps_of` says; one dimension is cut, where it can be, along them.
         start: Where the array begins in a larger one.
     """
     if not all(shape):
@@ -77,13 +58,15 @@ def rectangles(
     if axis == len(shape):
         yield rest
         return
-    step = _step(shape[axis], most, math.prod(shape[axis + 1 :]), chunks[axis] if chunks else 1)
-    end = first[axis] + shape[axis]
+    chunk, lead = steps[axis] if steps else (1, 1)
+    step = _step(shape[axis], most, math.prod(shape[axis + 1 :]), chunk)
+    lead = lead + step - chunk if step % chunk == 0 else step
+    sides = [slice(first[axis] + a, first[axis] + b) for a, b in bounds(shape[axis], step, lead)]
     outer = [range(a, a + n) for a, n in zip(first[:axis], shape[:axis], strict=True)]
     for indices in product(*outer):
         before = tuple(slice(i, i + 1) for i in indices)
-        for low in range(first[axis], end, step):
-            yield (*before, slice(low, min(low + step, end)), *rest)
+        for side in sides:
+            yield (*before, side, *rest)
 
 
 def _step(size: int, most: int, row: int, chunk: int) -> int:

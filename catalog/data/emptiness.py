@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from catalog.data.blocks import chunks_of, rectangles, source_chunks_of
+from catalog.data.blocks import chunks_of, rectangles, steps_of
 from catalog.data.grids import Grid
 from catalog.data.nearest import nearest_all
 from catalog.data.placing import Placed
@@ -103,7 +103,7 @@ def _is_empty(variable: xr.Variable) -> bool:
     if has_values(_middle_of(variable), variable.attrs).any():
         return False
     read = 0
-    for place in rectangles(variable.shape, _BLOCK, source_chunks_of(variable)):
+    for place in rectangles(variable.shape, _BLOCK, steps_of(variable)):
         raw = np.asarray(variable[place].values)
         if has_values(raw, variable.attrs).any():
             return False

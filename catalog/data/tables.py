@@ -7,6 +7,7 @@ source's indices, counted from 0, named `<dimension>_index`. Numbers are unpacke
 """
 
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +17,12 @@ import xarray as xr
 
 from catalog.data import axes as ax
 from catalog.data.axes import Axes
-from catalog.data.blocks import rectangles, source_chunks_of, values_at
+from catalog.data.blocks import rectangles
 from catalog.data.origin import origin
 from catalog.data.packing import unpack
 from catalog.data.plain import words
 from catalog.data.ragged import Parent, parents
+from catalog.data.slabs import InOrder, Place, Steps, steps_of
 from catalog.errors import DataUnreadable, NotSubsettable
 
 _BLOCK_ROWS = 1 << 18
@@ -131,19 +133,26 @@ class Table:
         )
         most = max(1, _LOADED_BYTES // max(1, width))
         kept: dict[str, _Loaded] = {}
-        for slab in rectangles(tuple(self.sizes.values()), most, self._chunks()):
-            start = dict(zip(self.sizes, slab, strict=True))
-            start |= {name: _range(found) for name, (_, found) in self._linked(start).items()}
-            for name, variable in self.variables.items():
-                wanted = {str(d): start[str(d)] for d in variable.dims}
-                if name not in kept or kept[name].place != wanted:
-                    kept[name] = _Loaded.of(variable, wanted, self.sizes)
-            begins = tuple(side.start for side in slab)
-            lengths = tuple(side.stop - side.start for side in slab)
-            for sides in rectangles(lengths, rows, start=begins):
-                place = dict(zip(self.sizes, sides, strict=True))
-                linked = self._linked(place)
-                yield Part(place, linked, {n: loaded.within(place, linked) for n, loaded in kept.items()})
+        with ExitStack() as files:
+            ordered = {n: files.enter_context(InOrder(variable)) for n, variable in self.variables.items()}
+            for slab in rectangles(tuple(self.sizes.values()), most, self._steps()):
+                start = dict(zip(self.sizes, slab, strict=True))
+                start |= {name: _range(found) for name, (_, found) in self._linked(start).items()}
+                for name, variable in self.variables.items():
+                    wanted = {str(d): start[str(d)] for d in variable.dims}
+                    if name not in kept or kept[name].place != wanted:
+                        kept.pop(name, None)  # its memory, before more is taken
+                        kept[name] = _Loaded.of(ordered[name], variable, wanted, self.sizes)
+                yield from self._within(slab, rows, kept)
+
+    def _within(self, slab: Place, rows: int, kept: Mapping[str, "_Loaded"]) -> Iterator[Part]:
+        """The rectangles of a slab that is in memory."""
+        begins = tuple(side.start for side in slab)
+        lengths = tuple(side.stop - side.start for side in slab)
+        for sides in rectangles(lengths, rows, start=begins):
+            place = dict(zip(self.sizes, sides, strict=True))
+            linked = self._linked(place)
+            yield Part(place, linked, {n: kept[n].within(place, linked) for n in self.variables})
 
     def _linked(self, place: Mapping[str, slice]) -> dict[str, tuple[str, npt.NDArray[np.intp]]]:
         """For each dimension of instances that of the rows, and the instance of each of these rows."""
@@ -156,14 +165,14 @@ class Table:
                 found[name] = parent.dimension, parent.of[place[parent.dimension]]
         return found
 
-    def _chunks(self) -> tuple[int, ...]:
-        """Along each dimension of the rows, the longest chunk of the variables."""
+    def _steps(self) -> Steps:
+        """Along each dimension of the rows, the longest chunk of the variables, and how many rows the first has."""
         known = [
-            dict(zip(map(str, variable.dims), chunks, strict=True))
+            dict(zip(map(str, variable.dims), steps, strict=True))
             for variable in self.variables.values()
-            if (chunks := source_chunks_of(variable))
+            if (steps := steps_of(variable))
         ]
-        return tuple(max((sizes.get(d, 1) for sizes in known), default=1) for d in self.sizes)
+        return tuple(max((steps.get(d, (1, 1)) for steps in known), default=(1, 1)) for d in self.sizes)
 
 
 @dataclass(frozen=True)
@@ -174,8 +183,10 @@ class _Loaded:
     variable: xr.Variable
 
     @classmethod
-    def of(cls, variable: xr.Variable, place: Mapping[str, slice], sizes: Mapping[str, int]) -> "_Loaded":
-        values = values_at(variable, tuple(place.values()))
+    def of(
+        cls, ordered: InOrder, variable: xr.Variable, place: Mapping[str, slice], sizes: Mapping[str, int]
+    ) -> "_Loaded":
+        values = ordered.read(tuple(place.values()))
         if values.dtype.kind in "OSUT":
             flat = [words("" if item is None else item) for item in values.ravel()]
             values = np.array(flat, object).reshape(values.shape)
