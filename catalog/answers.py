@@ -27,6 +27,7 @@ class Answer:
         media_type: Their media type.
         filename: A name to save them under.
         notes: What whoever asked must know of the answer.
+        age: Seconds since it was made, where it was kept from before.
         spools: Where the rest may be set aside.
         closed: Called once, when all is made or the answer is given up.
     """
@@ -39,11 +40,12 @@ class Answer:
         media_type: str,
         filename: str,
         notes: tuple[str, ...] = (),
+        age: float | None = None,
         spools: Spools | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._spools, self._given_up = spools, False
-        self.media_type, self.filename, self.notes = media_type, filename, notes
+        self.media_type, self.filename, self.notes, self.age = media_type, filename, notes, age
         self._closed = closed
         self._rest: Iterator[bytes] = iter(pieces)
         try:

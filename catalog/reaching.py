@@ -193,7 +193,7 @@ class Remote:
         found = self._repeats.get(key, longest) if longest else None
         if found is not None:
             said = f"this answer was kept for repeats: {urlsplit(distribution.address).hostname} was asked "
-            return answer(found.body, (*found.notes, f"{said}{repeats.age(found.age)} ago"))
+            return answer(found.body, (*found.notes, f"{said}{repeats.age(found.age)} ago"), found.age)
         spool, notes = make()
         if not longest or spool.size > repeats.MOST_BYTES:
             return answer(spool, notes)
@@ -209,6 +209,7 @@ def _answer(
     media_type: str,
     content: Spool | bytes,
     notes: tuple[str, ...],
+    age: float | None = None,
 ) -> Answer:
     known: dict[str, Any] = {
         "media_type": media_type,
@@ -217,7 +218,7 @@ def _answer(
     }
     if isinstance(content, Spool):
         return of_spool(content, **known)
-    return Answer([content], size=lambda: len(content), **known)
+    return Answer([content], size=lambda: len(content), age=age, **known)
 
 
 def written(  # noqa: PLR0913 - one flat, picklable call into a worker process

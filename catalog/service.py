@@ -96,7 +96,7 @@ class Catalog:
     def shelf(self) -> Shelf:
         """The local files that are at hand."""
         known = self.settings
-        return Shelf(known.home, self.workers, known.chunk_cache_bytes, known.twin_bytes)
+        return Shelf(known.home, self.workers, known.chunk_cache_bytes, known.twin_bytes, known.grid_bytes)
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
@@ -274,8 +274,11 @@ class Catalog:
 
     @property
     def _limits(self) -> Limits:
+        known = self.settings
         return Limits(
-            result_bytes=self.settings.max_result_bytes, decoded_bytes=self.settings.max_decoded_bytes
+            result_bytes=known.max_result_bytes,
+            decoded_bytes=known.max_decoded_bytes,
+            seconds=known.read_seconds,
         )
 
     @property

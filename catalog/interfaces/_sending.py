@@ -36,6 +36,8 @@ def send(answer: Answer) -> Response:
     headers = {**INERT, "content-disposition": f'attachment; filename="{answer.filename}"'}
     if answer.notes:
         headers["bienmo-notes"] = _said(answer.notes)
+    if answer.age is not None:
+        headers["age"] = str(int(answer.age))  # RFC 9111 §5.1
     if answer.whole:
         return Response(b"".join(answer.pieces()), media_type=answer.media_type, headers=headers)
     if answer.size is not None:

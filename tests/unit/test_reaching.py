@@ -13,6 +13,7 @@ from catalog.data import queues, subset
 from catalog.data.repeats import Repeats
 from catalog.data.strikes import Strikes
 from catalog.errors import CatalogError, DataUnreadable, TooBusy, Unreachable
+from catalog.interfaces._sending import send
 from catalog.record import Distribution, Record, Text
 from catalog.service import Catalog
 from catalog.settings import Settings
@@ -244,3 +245,11 @@ def test_one_server_has_half_of_the_places_and_of_the_queue():
         for thread in crowd:
             thread.join(10)
     assert outcomes[2:] == [DataUnreadable] * 3  # and are told at once that it is left alone
+
+
+def test_a_kept_answer_tells_its_age_as_a_header(site, tmp_path):
+    with catalog_of(tmp_path / "home", record("grid", f"{site.address}/grid.nc")) as catalog:
+        cut = subset.parse({"variables": "sst", "bbox": BOX["bbox"]})
+        fresh, kept = (send(catalog.subset("grid", cut, "nc3")).headers for _ in range(2))
+        assert "age" not in fresh
+        assert 0 <= int(kept["age"]) < 60
