@@ -15,6 +15,7 @@ from ckanapi import RemoteCKAN
 
 from catalog.dialects import _words as clean
 from catalog.dialects._extent import Notes, box, note, time_range
+from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
 from catalog.dialects._parties import joined
 from catalog.dialects._record import distributions, record
@@ -22,7 +23,6 @@ from catalog.errors import BadDocument, IncompleteListing
 from catalog.record import MOST, BBox, Extent, Party, Record, Role, Text, TimeRange
 from catalog.source import Document, Source
 from harvesters import Fetch
-from harvesters._json import read_json
 from harvesters._packages import ROWS, Unread, get_page
 
 INCREMENTAL = True

@@ -15,11 +15,11 @@ from catalog import instant
 from catalog.dialects import _words as clean
 from catalog.dialects import acdd
 from catalog.dialects._extent import box
+from catalog.dialects._json import read_json
 from catalog.errors import BadDocument, BadRequest, SourceError, Unreachable
 from catalog.record import BBox, Record
 from catalog.source import Document, Source
 from harvesters import Fetch
-from harvesters._json import read_json
 
 INCREMENTAL = False
 _PAGE = 20

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from catalog.dialects._json import read_json
 from catalog.errors import BadDocument, IncompleteListing
 from catalog.record import Record, Text
 from catalog.settings import Settings
 from catalog.source import Document, Source
 from catalog.stores import Run
 from harvesters import Fetch
-from harvesters._json import read_json
 from harvesters._run import harvest_source
 
 

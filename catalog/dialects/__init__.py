@@ -11,7 +11,7 @@ A dialect is a module with two functions:
         Says the record in the dialect, as well as the dialect can.
 
 The law: reading what was written, writing it and reading it again gives the same record (but for the hash of
-the document), so nothing drifts; `native` forgets nothing at all. `_words`, `_licences` and `_extent` are
+the document), so nothing drifts; `native` forgets nothing at all. `_json`, `_words`, `_licences` and `_extent` are
 what reading a stranger's words, terms and boxes needs in every dialect, and in the harvesters.
 """
 

@@ -21,7 +21,6 @@ SEEN_BY_PROTOCOLS = (
     "catalog.instant",
     "catalog.dialects",
     "harvesters._collections",
-    "harvesters._json",
     "harvesters._packages",
 )
 

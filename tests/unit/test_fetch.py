@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import harvesters
 from catalog.data.workers import Workers
+from catalog.dialects._json import read_json
 from catalog.errors import AddressRefused, BadDocument, DataError, LimitExceeded, SourceError, Unreachable
 from catalog.settings import Settings
 from catalog.source import Source
 from harvesters._fetch import Fetch
-from harvesters._json import read_json
 from harvesters._kept import Kept
 from portals import FAULTS, Answering, Asked, answer, head, portal
 
