@@ -203,7 +203,7 @@ class Remote:
         return answer(body, notes)
 
 
-def _answer(
+def _answer(  # noqa: PLR0913 - what is known of an answer
     record: Record,
     suffix: str,
     media_type: str,
