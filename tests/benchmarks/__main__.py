@@ -59,6 +59,11 @@ def over_http(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
             for row in served.rows(servers, data, asked.formats, asked.rounds):
                 rows.append(row)
                 yield row.row()
+        if "served" in asked.parts and "limit" in servers:
+            with hosts.ours(data, folder / "twinned", twin="map") as server:
+                for row in served.twinned(server, servers["limit"], data, asked.formats, asked.rounds):
+                    rows.append(row)
+                    yield row.row()
         if "load" in asked.parts:
             yield "\n" + load.HEAD
             for found in load.loads(servers, data, asked.formats, asked.rounds):

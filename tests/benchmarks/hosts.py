@@ -28,8 +28,8 @@ def peers_python() -> Path | None:
 
 
 @contextmanager
-def ours(sst: Sst, folder: Path, **environment: str) -> Iterator[Server]:
-    """Harvest the files into a home of their own, and serve it with `bienmo serve`."""
+def ours(sst: Sst, folder: Path, *, twin: str = "", **environment: str) -> Iterator[Server]:
+    """Harvest the files into a home of their own, and serve it with `bienmo serve`; the layout `twin` with its twin."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = folder / "sources.toml"
     entry = f'[[source]]\nid = "{SOURCE}"\nprotocol = "files"\nurl = "{sst.folder}"\ntitle = "made"\n'
@@ -37,6 +37,9 @@ def ours(sst: Sst, folder: Path, **environment: str) -> Iterator[Server]:
     given = ("--home", str(folder / "home"), "--sources", str(sources))
     command = (sys.executable, "-m", "catalog")
     subprocess.run([*command, "harvest", SOURCE, *given], check=True, cwd=ROOT, capture_output=True)
+    if twin:
+        made = (*command, "optimize", f"{SOURCE}-sst_{twin}", *given[:2])
+        subprocess.run(made, check=True, cwd=ROOT, capture_output=True)
     port = free_port()
     serve = (*command, "serve", "--port", str(port), *given)
     with served(

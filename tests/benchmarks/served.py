@@ -18,6 +18,7 @@ HEAD = (
     "| request | file | format | ours CPU, ms | ours wall, ms | peer | CPU, ms | wall, ms | ratio of CPU | n |\n"
     "| --- | --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |"
 )
+TWIN = "map and its twin"
 _ROUND_SECONDS = 0.3  # a round asks as often as fits into it, so that small costs are seen
 _MOST = 20
 
@@ -66,6 +67,14 @@ def rows(servers: Mapping[str, Server], sst: Sst, suffixes: Sequence[str], n: in
         for suffix in suffixes:
             for layout in sst.files:
                 yield from _measured(servers, sst, question, layout, suffix, n)
+
+
+def twinned(server: Server, limit: Server, sst: Sst, suffixes: Sequence[str], n: int) -> Iterator[Row]:
+    """Yield the rows of a point's year on the file chunked as maps, asked of a server that has its twin."""
+    question = questions(sst)[0]
+    for suffix in suffixes:
+        for row in _measured({"ours": server, "limit": limit}, sst, question, "map", suffix, n):
+            yield row._replace(layout=TWIN)
 
 
 def _measured(
