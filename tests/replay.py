@@ -1,9 +1,10 @@
 """Serves recorded answers on loopback: a folder of them has an `_index.json` of file, address and media type."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from catalog.data.workers import Workers
@@ -16,18 +17,34 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 def replaying(folder: Path) -> Answering:
-    """Answer as the folder has it, by path and, for pages, by `start`; 404 to anything else."""
+    """Answer as the folder has it, by path and, for pages, by `start` or `has`; 404 to anything else.
+
+    `has` is a text that the asked address's query (`name=value`, decoded) or the body contains; the first such item
+    answers. An item may have a `status` and `headers`.
+    """
     listed = json.loads((folder / "_index.json").read_text("utf-8"))
-    files = {(urlsplit(item["uri"]).path, item.get("start")): item for item in listed}
 
     def answering(asked: Asked) -> list[bytes]:
-        start = int(asked.query.get("start", 0)) if not asked.body else json.loads(asked.body).get("start", 0)
-        item = files.get((asked.path, start)) or files.get((asked.path, None))
+        item = next((item for item in listed if _answers(item, asked)), None)
         if item is None:
             return [answer(b"not recorded", 404)]
-        return [answer((folder / item["file"]).read_bytes(), Content_Type=item["type"])]
+        body = (folder / item["file"]).read_bytes()
+        return [answer(body, item.get("status", 200), Content_Type=item["type"], **item.get("headers", {}))]
 
     return answering
+
+
+def _answers(item: Mapping[str, Any], asked: Asked) -> bool:
+    if urlsplit(item["uri"]).path != asked.path:
+        return False
+    body = asked.body.decode("utf-8", "replace")
+    if "has" in item:
+        return item["has"] in "&".join([*(f"{key}={value}" for key, value in asked.query.items()), body])
+    return "start" not in item or item["start"] == _start(asked, body)
+
+
+def _start(asked: Asked, body: str) -> int:
+    return int(json.loads(body).get("start", 0) if body[:1] == "{" else asked.query.get("start", 0))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The laws of every harvester: it lists alike twice, resumes at any page, and reads whatever bytes there are."""
 
 import importlib
-import json
 import pkgutil
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harvesters
+from altering import MARK, altered, is_xml, marked
 from catalog.errors import BadDocument, SourceError
 from catalog.record import Record
 from catalog.source import Document
@@ -36,6 +36,9 @@ HOSTILE: Mapping[str, bytes] = {
     "NUL and control characters": b'"a\\u0000\\u0007b"',
     "cut off": b'{"a": [1, 2',
     "nothing": b"",
+    "entity bomb": b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]><a>&b;</a>',
+    "external entity": b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><a>&x;</a>',
+    "deep elements": b"<a>" * 200_000 + b"</a>" * 200_000,
 }
 
 
@@ -111,57 +114,35 @@ VALUES = st.recursive(
 )
 
 
-def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every node of JSON values."""
-    yield at
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in inner:
-        yield from paths(part, (*at, key))
-
-
-def changed(value: Any, way: tuple[Any, ...], new: Any) -> Any:
-    """The values with the node at the end of a way replaced, or left out where `new` is `...`."""
-    if not way:
-        return None if new is ... else new
-    key, rest = way[0], way[1:]
-    pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
-    kept = [
-        (k, changed(v, rest, new) if k == key else v) for k, v in pairs if k != key or rest or new is not ...
-    ]
-    return dict(kept) if isinstance(value, dict) else [v for _, v in kept]
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(data=st.data())
 def test_reads_recorded_documents_with_anything_changed(
     protocol: str, data: st.DataObject, listed: Callable[[str], tuple[Document, ...]]
 ) -> None:
     document = data.draw(st.sampled_from([found for found in listed(protocol) if not found.problem]))
-    value = json.loads(document.content)
+    content = document.content
     for _ in range(data.draw(st.integers(1, 4))):
-        ways = list(paths(value))
-        way = random.Random(data.draw(st.integers(0, 2**32))).choice(ways)
-        value = changed(value, way, data.draw(st.just(...) | VALUES))
-    read(protocol, document.model_copy(update={"content": json.dumps(value).encode()}))
+        chance = random.Random(data.draw(st.integers(0, 2**32)))
+        content = altered(content, chance, data.draw(st.just(...) | VALUES))
+    read(protocol, document.model_copy(update={"content": content}))
 
 
 @pytest.mark.parametrize("shape", HOSTILE)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_reads_hostile_json(protocol: str, shape: str, listed: Callable[[str], tuple[Document, ...]]) -> None:
+def test_reads_hostile_bytes(
+    protocol: str, shape: str, listed: Callable[[str], tuple[Document, ...]]
+) -> None:
     """FAULTS row 9: a hostile document, and a hostile value at each place near the top of a good one."""
     document = next(found for found in listed(protocol) if not found.problem)
-    contents = [HOSTILE[shape]]
-    value = json.loads(document.content)
-    for way in [way for way in paths(value) if 1 <= len(way) <= 2][:60]:
-        whole = json.dumps(changed(value, way, "the hostile value")).encode()
-        contents.append(whole.replace(b'"the hostile value"', HOSTILE[shape]))
-    for content in contents:
+    plain = MARK if is_xml(document.content) else f'"{MARK}"'
+    contents = [whole.replace(plain.encode(), HOSTILE[shape]) for whole in marked(document.content)]
+    for content in (HOSTILE[shape], *contents):
         read(protocol, document.model_copy(update={"content": content}))
 
 
 @pytest.mark.parametrize("shape", HOSTILE)
 @pytest.mark.parametrize("protocol", ASKED)
-def test_lists_hostile_json(protocol: str, shape: str, tmp_path: Path) -> None:
+def test_lists_hostile_bytes(protocol: str, shape: str, tmp_path: Path) -> None:
     """FAULTS row 9: a hostile answer ends the listing with a reason, or is a document with a problem."""
 
     def spoil_from(number: int) -> Callable[[Answering], Answering]:
