@@ -81,6 +81,17 @@ class Fetch(Protocol):
             DataError: They cannot be joined; the message is the reason.
         """
 
+    def cover(self, header: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Say where and when data are that a source described: the `coverage` of a header document (`catalog.data`).
+
+        Args:
+            header: The `attributes` and `variables` of a header document.
+            values: Numpy arrays of stored values by the names of coordinates, as far as they are known.
+
+        Returns:
+            The coverage; what is odd or unknown is among its problems.
+        """
+
 
 class Harvester(Protocol):
     """What a protocol's module does."""

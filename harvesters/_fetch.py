@@ -124,6 +124,12 @@ class Fetch:
         home = self._settings.home / "cache" / "collections" / self._source.id / name
         return harvesting.gather(name, folder, paths, along, home, self._described)
 
+    def cover(self, header: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Say where and when data are that a source described, by the values of their coordinates."""
+        from catalog.data import described  # noqa: PLC0415 - heavy, and only for sources that describe data
+
+        return described.cover(header, values)
+
     def _described(self, job: Callable[..., Any], path: Path, *args: str) -> bytes:
         """What a job says of a file in a worker process, as JSON; of an unchanged file what it said before."""
         from catalog.data.parts import stamp  # noqa: PLC0415 - only for sources of files
