@@ -17,7 +17,7 @@ from catalog.errors import BadDocument, BadSource, SourceError
 from catalog.record import Record
 from catalog.source import Document, Source
 from harvesters import Fetch, _dap
-from harvesters._listing import Silences, is_wanted, lost
+from harvesters._wanted import Silences, is_wanted, lost
 
 INCREMENTAL = False
 _PAGE = 20
