@@ -20,8 +20,11 @@ SEEN_BY_PROTOCOLS = (
     "catalog.errors",
     "catalog.instant",
     "catalog.dialects",
+    "harvesters._catalogs",
     "harvesters._collections",
+    "harvesters._dap",
     "harvesters._packages",
+    "harvesters._wanted",
 )
 
 
