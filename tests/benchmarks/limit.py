@@ -1,14 +1,15 @@
 """The limit: a plain socket server that reads and inflates the chunks a cut touches, and sends as many bytes.
 
 Run as `python limit.py PORT NAME=PATH …`; it speaks just enough HTTP for the benchmarks' client:
-/NAME?time=0:30&lat=428:448&lon=1142:1160&send=12345. One thread, one reused buffer, no numbers unpacked:
-whatever serves the same cut from the same file must do at least this.
+/NAME?time=0:30&lat=428:448&lon=1142:1160&send=12345. A thread and a reused buffer for each client, no numbers
+unpacked: whatever serves the same cut from the same file must do at least this.
 """
 
 import itertools
 import os
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -69,17 +70,23 @@ def answer(client: socket.socket, files: dict[str, Chunks], path: str) -> None:
         size -= client.send(_PIECE[: min(size, len(_PIECE))])
 
 
+def converse(client: socket.socket, files: dict[str, Chunks]) -> None:
+    """Answer a client as long as it stays."""
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    own = {name: known._replace(buffer=np.empty_like(known.buffer)) for name, known in files.items()}
+    with client, client.makefile("rb") as lines:
+        while line := lines.readline():
+            while lines.readline() not in {b"\r\n", b""}:
+                pass
+            answer(client, own, line.split()[1].decode("ascii"))
+
+
 def serve(port: int, files: dict[str, Chunks]) -> None:
-    """Serve one client after another, as long as each stays."""
+    """Serve clients, each in a thread of its own."""
     with socket.create_server(("127.0.0.1", port)) as listening:
         while True:
             client, _ = listening.accept()
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with client, client.makefile("rb") as lines:
-                while line := lines.readline():
-                    while lines.readline() not in {b"\r\n", b""}:
-                        pass
-                    answer(client, files, line.split()[1].decode("ascii"))
+            threading.Thread(target=converse, args=(client, files), daemon=True).start()
 
 
 if __name__ == "__main__":
