@@ -85,6 +85,21 @@ def boxes(value: Any) -> tuple[tuple[BBox, ...], Notes]:
     return kept, (*notes, *gathering)
 
 
+def parted(parts: list[list[float]]) -> tuple[tuple[BBox, ...], Notes]:
+    """Make legal boxes of the [west, south, east, north] of a shape's parts, none of which crosses the antimeridian.
+
+    What a record has no room for is gathered into one box around all.
+    """
+    if len(parts) <= MOST["boxes"]:
+        return boxes(parts)
+    west, south, east, north = zip(*parts, strict=True)
+    found, notes = boxes([[min(west), min(south), max(east), max(north)]])
+    return found, (
+        note("boxes-gathered", f"{len(parts):,} boxes were gathered into the one around them"),
+        *notes,
+    )
+
+
 def _gathered(found: tuple[BBox, ...]) -> tuple[tuple[BBox, ...], Notes]:
     """The boxes, or the one around them all, with a note, where they are more than a record has room for."""
     if len(found) <= MOST["boxes"]:

@@ -25,6 +25,9 @@ FORMATS: Mapping[str, str] = {
 }  # fmt: skip
 """Other words for formats, in small letters, blanks as hyphens."""
 
+VECTOR = frozenset({"geojson", "shp", "kml", "kmz", "gpkg", "gml", "wfs", "geopackage", "geodatabase"})
+"""Formats of vector features."""
+
 _SERVICES = (
     (re.compile(r"opendap|\bdods\b|\bdap[24]?\b", re.IGNORECASE), "opendap"),
     (re.compile(r"\bwms\b|web map service", re.IGNORECASE), "wms"),
