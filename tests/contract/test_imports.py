@@ -23,6 +23,7 @@ SEEN_BY_PROTOCOLS = (
     "harvesters._catalogs",
     "harvesters._collections",
     "harvesters._dap",
+    "harvesters._oaipages",
     "harvesters._packages",
     "harvesters._wanted",
 )
