@@ -12,15 +12,15 @@ from urllib.parse import quote
 
 from catalog.dialects import _words as clean
 from catalog.dialects._ways import way
-from catalog.errors import BadDocument, SourceError, Unreachable
+from catalog.errors import BadDocument, Unreachable
 from harvesters import Fetch
 from harvesters._dap2 import Leaf, decoded, read_das, read_dds, read_numbers
 from harvesters._dmr import read_dmr
+from harvesters._wanted import is_refusal
 
 MOST_VALUES = 400_000
 """Values of coordinates that are asked for, of one dataset."""
 
-_REFUSED = range(400, 500)
 _AXIS_UNITS = re.compile(r"degrees?_?(e|n|east|north)|\w+\s+since\s.*", re.IGNORECASE)
 _AXIS_NAMES = {"longitude", "latitude", "time", "depth", "height", "altitude"}
 _LETTERS = {"X", "Y", "Z", "T"}
@@ -42,7 +42,7 @@ def describe(address: str, fetch: Fetch) -> dict[str, Any]:
     try:
         dds = decoded(fetch.get(f"{address}.dds").content)
     except Unreachable as error:
-        if error.details.get("status") not in _REFUSED:
+        if not is_refusal(error):
             raise
         return _described_by_dmr(address, fetch, error)
     said = {"address": address, "dds": dds, "das": decoded(fetch.get(f"{address}.das").content)}
@@ -71,7 +71,7 @@ def _coverage(
         found = read_numbers(fetch.get(f"{address}.dods?{query}").content) if names else {}
         values = {name: found[asked[name]] for name in names if asked[name] in found}
     except (BadDocument, Unreachable) as error:
-        if isinstance(error, SourceError) and error.details.get("status") not in _REFUSED:
+        if isinstance(error, Unreachable) and not is_refusal(error):
             raise
         said = f"the server does not give its coordinates: {error.message}"
         problems = [{"code": "coordinates-refused", "text": said[:500]}]

@@ -10,7 +10,8 @@ from catalog.record import Record, Text
 from catalog.source import Document, Source
 
 _MOST_SILENCES = 3
-_DOWN = {None, 429, 502, 503, 504}
+_ANSWERS = frozenset(range(400, 500)) - {408, 425, 429}
+_DOWN = {None, 408, 425, 429, 502, 503, 504}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Silences:
         if count == _MOST_SILENCES:
             raise error
         return type(self)(count)
+
+
+def is_refusal(error: CatalogError) -> bool:
+    """Tell whether a server answered that it does not give this, now or later (4xx but for those that ask to wait)."""
+    return isinstance(error, Unreachable) and error.details.get("status") in _ANSWERS
 
 
 def lost(document: Document, error: CatalogError) -> Document:
