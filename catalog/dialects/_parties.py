@@ -56,7 +56,7 @@ def _group(attributes: Mapping[str, Any], group: str, role: Role) -> Iterator[Pa
             kind = (_at(types, at) or ("person" if group == "contributor" else "institution")).lower()
             yield Party(
                 name=called,
-                roles=(_role(claim, role),),
+                roles=(role_named(claim, role),),
                 organisation=kind != "person",
                 email=clean.words(_at(emails, at), 1_000),
                 url=clean.address(_at(links, at)),
@@ -67,7 +67,8 @@ def _at(values: Sequence[str | None], at: int) -> str | None:
     return values[at] if at < len(values) else None
 
 
-def _role(claim: str | None, otherwise: Role) -> Role:
+def role_named(claim: str | None, otherwise: Role) -> Role:
+    """Return the role of a name in any letter case, blanks left out; else another."""
     folded = (claim or "").replace(" ", "").lower()
     return next((role for role in get_args(Role) if role.lower() == folded), otherwise)
 
