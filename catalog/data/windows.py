@@ -13,7 +13,7 @@ from catalog.data.keys import Along
 NEAR_BYTES = 64 << 10
 """What lies no further apart is read at once."""
 _MOST_BYTES = 2 << 20
-_MOST_READ = 1 << 20
+_MOST_READ = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
