@@ -8,13 +8,14 @@ to a record the Vietnamese and English names of its variables, so a question in 
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints, ValidationError
 
 from catalog import vocabulary
 from catalog.errors import BadRequest
-from catalog.instant import interval, seconds
+from catalog.instant import Instant, canonical, interval, seconds
 from catalog.record import BBox, Kind, Model, Record
 from catalog.words import exact_tokens, fold, tokens
 
@@ -36,6 +37,7 @@ class Query(Model):
         organisation: Name of a party. source: Source id. theme: Theme id. kind: Kind. format: Distribution format.
         sort: `relevance` (id where there are no words) or a field, `-` for descending; ties by id.
         lang: Language of labels and of the title sort.
+        asof: Ask the records as they were at this instant; None: as they are.
     """
 
     q: Annotated[str, StringConstraints(max_length=10_000)] = ""
@@ -51,6 +53,7 @@ class Query(Model):
     limit: int = Field(default=20, ge=0, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0, le=10_000_000)
     lang: Literal["vi", "en"] = "vi"
+    asof: Instant | None = None
 
     def terms(self, split: Callable[[str], tuple[str, ...]] = tokens) -> tuple[tuple[str, ...], ...]:
         """Return the terms of `q`, each a tuple of folded words that follow one another; at most 32 words in all."""
@@ -96,7 +99,7 @@ def parse(parameters: Mapping[str, str]) -> Query:
             raise BadRequest(f"there is no parameter {name[:60]!r}", hint=f"parameters: {known}")
         if value == "":
             continue
-        fields[name] = read_bbox(value) if name == "bbox" else interval(value) if name == "time" else value
+        fields[name] = _READERS[name](value) if name in _READERS else value
     try:
         return Query(**fields)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -135,6 +138,9 @@ def _no_box(value: str, why: str) -> BadRequest:
     return BadRequest(f"bbox={value[:80]!r} is not a box: {why}", hint=_HINTS["bbox"])
 
 
+_READERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
+    {"bbox": read_bbox, "time": interval, "asof": canonical}
+)
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
 
 

@@ -1,7 +1,10 @@
 """Stores keep records, their history and their documents, and answer searches; a file is a kind of store.
 
 Every file without a leading underscore has `open_store(home: Path) -> Store`. The law: a store agrees with
-`search.matches` on any records and any query, and paging loses and repeats nothing.
+`search.matches` on any records and any query, at any instant, and paging loses and repeats nothing.
+
+Time: every write that changes records has one moment, later than every moment before it, whatever the clock does; the
+versions of a record follow one another without a gap, and none is ever changed or deleted but for its end.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +53,12 @@ class Counts(Model):
 MAX_QUARANTINE_SHOWN = 100
 """Lines of a run's quarantine that a store gives with it; `counts.quarantined` says how many there are."""
 
-State = Literal["running", "complete", "incomplete", "suspect", "held", "failed"]
+State = Literal[
+    "running", "complete", "incomplete", "suspect", "held", "failed", "released", "dropped", "rolledback"
+]
+"""How a harvest ended; `released` and `dropped` were held, `rolledback` is the run that a rollback itself is."""
+
+What = Literal["new", "changed", "withdrawn", "restored"]
 
 
 class Quarantined(Model):
@@ -62,7 +70,10 @@ class Quarantined(Model):
 
 
 class Run(Model):
-    """A harvest of one source: its state, its counts, its seconds, and the first lines of its quarantine."""
+    """A harvest of one source: its state, its counts, its seconds, and the first lines of its quarantine.
+
+    A rollback is a run, too: `undoes` is the run before which it brought the source's records back.
+    """
 
     id: int
     source: str
@@ -79,7 +90,38 @@ class Run(Model):
     restored: int = 0
     seconds: float = 0.0
     note: str = ""
+    undoes: int | None = None
     quarantine: tuple[Quarantined, ...] = ()
+
+
+class Change(Model):
+    """What became of a record between two moments; `fields` are those of a changed one that say something else."""
+
+    id: str
+    source: str
+    native_id: str
+    what: What
+    fields: tuple[str, ...] = ()
+
+
+class Diff(Model):
+    """What became of the records of two runs' sources from the end of the one to the end of the other.
+
+    Args:
+        earlier: The run that ended first.
+        later: The other.
+        since: When the earlier ended.
+        until: When the later did.
+        counts: How many records are new, changed, withdrawn, restored; all of them.
+        changes: Those asked for, by id.
+    """
+
+    earlier: int
+    later: int
+    since: Instant
+    until: Instant
+    counts: Mapping[What, int]
+    changes: tuple[Change, ...]
 
 
 class Store(Protocol):
@@ -98,11 +140,21 @@ class Store(Protocol):
             LeaseLost: The lease ended or another run holds it; nothing was written.
         """
 
-    def get(self, record_id: str) -> Record:
-        """Return the current record. Raises NotFound, or Withdrawn for a record that is no more."""
+    def get(self, record_id: str, *, asof: Instant | None = None) -> Record:
+        """Return the current record, or the one that was current at an instant.
+
+        A version is current from its `valid_from`, included, to its `valid_to`, not included.
+
+        Raises:
+            NotFound: There is no such record, or there was none yet.
+            Withdrawn: It is no more, or was withdrawn at that instant.
+        """
 
     def search(self, query: Query) -> Page:
         """Return the page of current records that `search.matches` says, and the facet counts of all of them.
+
+        With `query.asof` it is about the records that were current at that instant, as `get` says; their names and
+        words are those that today's vocabulary gives them.
 
         Raises:
             TooBusy: A store that limits the time of a search broke it off.
@@ -141,8 +193,9 @@ class Store(Protocol):
 
         Only a run that ends `complete`, not incremental, and saw at least one dataset counts misses: a current record
         of the source not seen gets one miss more, a seen one none. If more than `shrink_hold` of the source's current
-        records were not seen, the run becomes `held` and nothing is withdrawn or counted; a run that saw nothing of a
-        source that has records becomes `suspect`. A record with `missed_runs` misses is withdrawn (kept in history).
+        records were not seen, the run becomes `held` and nothing is withdrawn or counted, until an operator releases
+        or drops it; a run that saw nothing of a source that has records becomes `suspect`. A record with `missed_runs`
+        misses is withdrawn (kept in history).
 
         Raises:
             LeaseLost: The lease ended; nothing was written.
@@ -154,7 +207,63 @@ class Store(Protocol):
         """Return runs, newest first, each with the first `quarantine` lines of its quarantine (0: without)."""
 
     def last_complete(self, source: str) -> str | None:
-        """Return when the source's last complete run, full or incremental, started; None if there was none."""
+        """Return when the source's last complete run, full or incremental, started; None if there was none.
+
+        A run that a rollback undid does not count.
+        """
+
+    # --- what runs did, and what an operator makes of it
+
+    def diff(self, earlier: int, later: int, *, limit: int | None = None, offset: int = 0) -> Diff:
+        """Return what became of the records of the two runs' sources from the end of one run to that of the other.
+
+        Both ends are those that `get` and `search` show as of the runs' `ended`: `new` was never there at the first,
+        `restored` was withdrawn; `changed` says something else (`Record.same`); what came and went between is nothing.
+
+        Args:
+            earlier: A run.
+            later: A run that ended no sooner.
+            limit: Changes to give, by id; None for all. `counts` counts all.
+            offset: Changes to leave out at the start.
+
+        Raises:
+            NotFound: There is no such run.
+            BadRequest: A run has not ended, or the earlier ended after the later.
+            TooBusy: A store that limits the time of a question broke it off.
+        """
+
+    def rollback(self, number: int) -> Run:
+        """Bring the records of a run's source back to what they were as it started, in one transaction.
+
+        Whatever that run and later ones did to them ends: each record that is another now gets a new version that
+        says what the old one said, and one that was not there then is withdrawn. Nothing of the history goes. It is a
+        run of its own, `rolledback`. Misses are counted from nought again; unfinished runs of the source end as
+        failed, and held ones that are undone as dropped. The next harvest may change everything again, and
+        `last_complete` no longer counts the undone runs, so that an incremental one asks for all that changed since.
+
+        Raises:
+            NotFound: There is no such run.
+            LeaseHeld: A harvest of the source is running.
+        """
+
+    def release(self, number: int) -> Run:
+        """Withdraw what a held run missed and no run has seen since, in one transaction; the run is then `released`.
+
+        Only the newest held run of a source can be released; a released one stays as it is.
+
+        Raises:
+            NotFound: There is no such run.
+            BadRequest: It is not held, or not the newest held one of its source.
+            LeaseHeld: A harvest of the source is running, and may yet see what was missed.
+        """
+
+    def drop(self, number: int) -> Run:
+        """Mark the newest held run of a source as `dropped`: nothing is withdrawn; a dropped one stays as it is.
+
+        Raises:
+            NotFound: There is no such run.
+            BadRequest: It is not held, or not the newest held one of its source.
+        """
 
     def close(self) -> None:
         """Give up connections and files."""
@@ -172,5 +281,6 @@ def records(store: Store, query: Query) -> Iterator[Record]:
 
 
 __all__ = [
-    "MAX_QUARANTINE_SHOWN", "Counts", "Entry", "Lease", "Quarantined", "Run", "State", "Store", "Version", "records",
+    "MAX_QUARANTINE_SHOWN", "Change", "Counts", "Diff", "Entry", "Lease", "Quarantined", "Run", "State", "Store",
+    "Version", "What", "records",
 ]  # fmt: skip

@@ -17,11 +17,10 @@ WAL_RESET_FIXED = (3, 51, 3)
 3.7.0 to 3.51.2 have it (docs/decisions/0001-sqlite-through-apsw.md).
 """
 
-SCHEMA_VERSION = 1
 BUSY_MILLISECONDS = 30_000
 _STEPS = 1_000  # of SQLite's virtual machine, from one look at the clock to the next
 
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 INSERT INTO meta VALUES ('generation', 0), ('index', '');
 
@@ -67,6 +66,33 @@ CREATE TABLE sightings (
   PRIMARY KEY (run, native_id)) WITHOUT ROWID;
 CREATE INDEX quarantine ON sightings (run) WHERE outcome = 'quarantined';
 """
+
+_PADDED = (
+    "substr(substr({0}, 1, length({0}) - 1) || iif(length({0}) = 20, '.', '') || '000000', 1, 26) || 'Z'"
+)
+_SECOND = f"""
+UPDATE versions SET valid_from = {_PADDED.format("valid_from")}, valid_to = {_PADDED.format("valid_to")};
+CREATE INDEX versions_by_start ON versions (valid_from, number);
+CREATE INDEX versions_by_end ON versions (valid_to, valid_from) WHERE valid_to IS NOT NULL;
+INSERT INTO meta SELECT 'moment', max(valid_from) FROM versions;
+
+CREATE TABLE held (              -- what the newest held run of a source missed, and no run saw since
+  source TEXT NOT NULL, native_id TEXT NOT NULL, PRIMARY KEY (source, native_id)) WITHOUT ROWID;
+UPDATE runs SET state = 'dropped', json = CAST(json_set(CAST(json AS TEXT), '$.state', 'dropped',
+  '$.note', 'held by an older program, which did not keep what the run missed') AS BLOB) WHERE state = 'held';
+UPDATE runs SET json = CAST(json_set(CAST(json AS TEXT), '$.ended', last) AS BLOB) FROM (
+  SELECT run AS ender, max(valid_from) AS last FROM versions WHERE json IS NULL GROUP BY run)
+  WHERE run = ender AND state = 'complete';
+"""  # noqa: S608 - names of our own
+"""Truth over time: moments whose order as text is that of time, and what held runs missed.
+
+Of runs that were held before, what they missed was not kept: they count as dropped. A run's withdrawals came a little
+after its end, which is now theirs.
+"""
+
+_SCHEMAS = (_FIRST, _SECOND)
+SCHEMA_VERSION = len(_SCHEMAS)
+"""The schema that this program writes; an older file is brought to it as it is opened, whole or not at all."""
 
 
 def safe(version: str) -> None:
@@ -160,8 +186,12 @@ class Database:
 
 
 @contextmanager
-def limited(connection: apsw.Connection, seconds: float) -> Iterator[None]:
-    """Let a connection ask for so many seconds at most.
+def limited(
+    connection: apsw.Connection,
+    seconds: float,
+    hint: str = "ask for fewer words, or for a smaller box or time",
+) -> Iterator[None]:
+    """Let a connection ask for so many seconds at most; `hint` says how to ask for less.
 
     Raises:
         TooBusy: The time is over; the question was broken off.
@@ -172,8 +202,8 @@ def limited(connection: apsw.Connection, seconds: float) -> Iterator[None]:
         yield
     except apsw.InterruptError as error:
         raise TooBusy(
-            f"the search was broken off after {seconds:g} s",
-            hint="ask for fewer words, or for a smaller box or time, or try again",
+            f"the question was broken off after {seconds:g} s",
+            hint=f"{hint}, or try again",
             details={"seconds": seconds, "retry_after": 1},
         ) from error
     finally:
@@ -187,8 +217,9 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
             f"{path.name} has schema {version}; this program knows schemas up to {SCHEMA_VERSION}",
             hint="run a newer bienmo, or another data home",
         )
-    if version == 0:
-        connection.execute(_SCHEMA)
+    for step in _SCHEMAS[version:]:
+        connection.execute(step)
+    if version < SCHEMA_VERSION:
         connection.pragma("user_version", SCHEMA_VERSION)
 
 

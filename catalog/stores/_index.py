@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import apsw
 from pyroaring import BitMap
@@ -185,19 +186,28 @@ def worded(connection: apsw.Connection, query: Query, found: BitMap) -> BitMap:
     return found & _numbers(rows)
 
 
+def _exactly(connection: apsw.Connection, query: Query) -> BitMap:
+    """The records that have all words of a query as they are written."""
+    written = _rules.exact_terms(query)
+    if not written:
+        return BitMap()
+    return _numbers(
+        connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (_match(written, _EXACT),))
+    )
+
+
 def _ranked(connection: apsw.Connection, query: Query, found: BitMap) -> list[tuple[bool, float, int]]:
     """Return (not as written, bm25, number) of the found records, which have all the words, best first.
 
     Records that have the words with the diacritics they were asked with come first. BM25 (Robertson and
     Walker; FTS5 gives it negated, the better the lower) weighs a word in the title ten times.
     """
-    written = _rules.exact_terms(query)
-    rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (_match(written, _EXACT),))
-    exact = _numbers(rows) if written else BitMap()
+    exact = _exactly(connection, query)
     scores = connection.execute(_RELEVANT, (_match(query.terms(), _FOLDED), _listed(found)))
     return sorted((number not in exact, score, number) for number, score in scores)
 
 
+_KEYS = "SELECT {0}, id, version FROM records WHERE number IN (SELECT value FROM json_each(?1))"
 _ORDERS = {
     "id": "id",
     "-id": "id DESC",
@@ -217,6 +227,22 @@ def ordered(connection: apsw.Connection, query: Query, found: BitMap) -> list[in
         (_listed(found), query.limit, query.offset),
     )
     return [number for (number,) in rows]
+
+
+def keys(connection: apsw.Connection, query: Query, found: BitMap) -> Iterable[tuple[Any, str, int]]:
+    """Return (rank, id, version) of the found records: what they are ordered by, where others join them."""
+    match query.sort.removeprefix("-"):
+        case "title":
+            rank = f"title_{query.lang}"
+        case "modified":
+            rank = "modified"
+        case "relevance" if query.terms():
+            exact = _exactly(connection, query)
+            rank = "number NOT IN (SELECT value FROM json_each(?2))"
+            return connection.execute(_KEYS.format(rank), (_listed(found), _listed(exact & found)))
+        case _:
+            rank = "0"
+    return connection.execute(_KEYS.format(rank), (_listed(found),))
 
 
 def best(connection: apsw.Connection, query: Query, found: BitMap) -> list[int]:

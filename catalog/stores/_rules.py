@@ -7,8 +7,8 @@ from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
 from catalog import vocabulary
-from catalog.errors import LeaseHeld, LeaseLost, Withdrawn
-from catalog.instant import canonical, now, seconds
+from catalog.errors import LeaseHeld, LeaseLost, NotFound, Withdrawn
+from catalog.instant import canonical, now, of_seconds, seconds
 from catalog.record import Record
 from catalog.search import Hit, Query, exact_tokens, tokens
 from catalog.source import slug
@@ -131,30 +131,49 @@ def fence(lease: Lease, hold: Hold | None, clock: float) -> Hold:
     return hold
 
 
-def abandoned(run: Run) -> Run:
-    """Return an unfinished run as ended: one of the other sort (full, incremental) was begun instead."""
-    return ended(run, "failed", "its holder died, and a run of the other sort was begun")
-
-
-def ended(run: Run, state: State, note: str) -> Run:
-    """Return the run as it ends now."""
+def later(last: str | None) -> str:
+    """Return the moment of a write: now, or just after the last one where the clock went back or stood still."""
     moment = now()
+    if last is None or seconds(moment) > seconds(last):
+        return moment
+    return of_seconds(seconds(last) + 1e-6)
+
+
+def sortable(instant: str) -> str:
+    """Return a canonical instant in a form whose order as text is that of time, for moments of the years 0 to 9999.
+
+    An instant outside of them comes before or after them all.
+    """
+    if not instant[0].isdigit():
+        return "" if instant[0] == "-" else "~"
+    whole, _, fraction = instant[:-1].partition(".")
+    return f"{whole}.{fraction:0<6}Z"
+
+
+def abandoned(run: Run, moment: str, instead: str = "a run of the other sort was begun") -> Run:
+    """Return an unfinished run as ended: one of the other sort (full, incremental) was begun instead, say."""
+    return ended(run, "failed", f"its holder died, and {instead}", moment)
+
+
+def ended(run: Run, state: State, note: str, moment: str) -> Run:
+    """Return the run as it ends at a moment."""
     return run.model_copy(
         update={
             "state": state,
             "note": note,
             "ended": moment,
-            "seconds": seconds(moment) - seconds(run.started),
+            "seconds": max(0.0, seconds(moment) - seconds(run.started)),
         }
     )
 
 
 class Retirement(NamedTuple):
-    """What the end of a run does: the run as it ends, the misses that change, the native ids withdrawn."""
+    """What the end of a run does: the run as it ends, the misses that change, the native ids withdrawn, those held."""
 
     run: Run
     misses: Mapping[str, int]
     withdrawn: tuple[str, ...]
+    held: tuple[str, ...] = ()
 
 
 def retire(
@@ -177,7 +196,7 @@ def retire(
         return Retirement(run.model_copy(update={"state": state, "missing": len(missing)}), {}, ())
     if len(missing) > shrink_hold * len(misses):
         held = {"state": "held", "missing": len(missing), "held": len(missing)}
-        return Retirement(run.model_copy(update=held), {}, ())
+        return Retirement(run.model_copy(update=held), {}, (), tuple(missing))
     counted = {native_id: misses[native_id] + 1 for native_id in missing}
     withdrawn = tuple(native_id for native_id in missing if counted[native_id] >= missed_runs)
     update = {"missing": len(missing), "withdrawn": len(withdrawn)}
@@ -187,9 +206,18 @@ def retire(
 def withdrawn(record_id: str, since: str) -> Withdrawn:
     """Return the error that a withdrawn record is answered with."""
     return Withdrawn(
-        f"the dataset {record_id!r} was withdrawn at {since}: its source no longer has it",
-        hint="its history is kept",
+        f"the dataset {record_id!r} was withdrawn at {since}",
+        hint="its source no longer had it, or it came with a run that was rolled back; its history is kept",
         details={"id": record_id, "withdrawn": since},
+    )
+
+
+def unknown(record_id: str, asof: str | None = None) -> NotFound:
+    """Return the error for a record that there is not, or was not yet at an instant."""
+    if asof is None:
+        return NotFound(f"there is no dataset {record_id[:100]!r}")
+    return NotFound(
+        f"there was no dataset {record_id[:100]!r} at {asof}", hint="it is younger: see its history"
     )
 
 

@@ -1,16 +1,23 @@
 """Runs, leases and sightings in SQLite; each function works in the caller's transaction."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
 
-from catalog.instant import now
-from catalog.stores import MAX_QUARANTINE_SHOWN, Entry, Lease, Quarantined, Run, _rules
+from catalog.stores import MAX_QUARANTINE_SHOWN, Entry, Lease, Quarantined, Run, State, _changes, _rules
 
 
-def _hold(connection: apsw.Connection, source: str) -> _rules.Hold | None:
+def moment(connection: apsw.Connection) -> str:
+    """Return the moment of a write, later than all before it."""
+    given = _rules.later(connection.execute("SELECT value FROM meta WHERE key = 'moment'").get)
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'moment'", (given,))
+    return given
+
+
+def hold(connection: apsw.Connection, source: str) -> _rules.Hold | None:
+    """Return who holds a source's lease, be it alive or not."""
     rows = connection.execute("SELECT run, holder, until, length FROM leases WHERE source = ?", (source,))
     return next((_rules.Hold(*row) for row in rows), None)
 
@@ -22,8 +29,8 @@ def live(connection: apsw.Connection, lease: Lease, length: float | None = None)
         LeaseLost: The lease ended, or another run holds it.
     """
     clock = time.time()
-    hold = _rules.fence(lease, _hold(connection, lease.source), clock)
-    length = hold.length if length is None else length
+    held = _rules.fence(lease, hold(connection, lease.source), clock)
+    length = held.length if length is None else length
     connection.execute(
         "UPDATE leases SET until = ?, length = ? WHERE source = ?", (clock + length, length, lease.source)
     )
@@ -34,11 +41,12 @@ def begin(
 ) -> tuple[Lease, Run]:
     """Take a source's lease, and begin a run or take up an unfinished one. Raises LeaseHeld."""
     clock = time.time()
-    _rules.free(source, _hold(connection, source), holder, clock)
-    run = _unfinished(connection, source, incremental=incremental)
+    _rules.free(source, hold(connection, source), holder, clock)
+    started = moment(connection)
+    run = _unfinished(connection, source, started, incremental=incremental)
     if run is None:
-        number = connection.execute("SELECT ifnull(max(run), 0) + 1 FROM runs").get
-        run = Run(id=number, source=source, state="running", started=now(), incremental=incremental)
+        number = next_number(connection)
+        run = Run(id=number, source=source, state="running", started=started, incremental=incremental)
     save(connection, run)
     connection.execute(
         "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
@@ -47,14 +55,54 @@ def begin(
     return Lease(source=source, run=run.id, holder=holder), whole(connection, run)
 
 
-def _unfinished(connection: apsw.Connection, source: str, *, incremental: bool) -> Run | None:
-    rows = connection.execute("SELECT json FROM runs WHERE source = ? AND state = 'running'", (source,))
-    for run in [Run.model_validate_json(text) for (text,) in rows]:
+def next_number(connection: apsw.Connection) -> int:
+    """Return the number of a run that begins."""
+    number: int = connection.execute("SELECT ifnull(max(run), 0) + 1 FROM runs").get
+    return number
+
+
+def _of_state(connection: apsw.Connection, source: str, *states: State) -> list[Run]:
+    """A source's runs of some states, newest first."""
+    rows = connection.execute(
+        f"SELECT json FROM runs WHERE source = ? AND state IN ({', '.join('?' * len(states))})"  # noqa: S608
+        " ORDER BY run DESC",
+        (source, *states),
+    )
+    return [Run.model_validate_json(text) for (text,) in rows]
+
+
+def _unfinished(connection: apsw.Connection, source: str, started: str, *, incremental: bool) -> Run | None:
+    for run in _of_state(connection, source, "running"):
         if run.incremental == incremental:
             return run
-        save(connection, _rules.abandoned(run))
+        save(connection, _rules.abandoned(run, started))
         forget(connection, run.id)
     return None
+
+
+def undo(connection: apsw.Connection, run: Run, number: int, ended: str) -> list[Run]:
+    """End a source's unfinished runs, and drop the held ones that a rollback undoes; return these."""
+    for other in _of_state(connection, run.source, "running"):
+        save(connection, _rules.abandoned(other, ended, f"run {number} rolled back"))
+        forget(connection, other.id)
+    held = [other for other in _of_state(connection, run.source, "held") if other.id >= run.id]
+    for other in held:
+        save(connection, _changes.dropped(other, f"rolled back by run {number}"))
+    return held
+
+
+def newest_held(connection: apsw.Connection, source: str) -> Run | None:
+    """Return the newest of a source's runs that were held once."""
+    return next(iter(_of_state(connection, source, *_changes.HELD)), None)
+
+
+def ends_of(connection: apsw.Connection, source: str) -> Iterator[Run]:
+    """Yield a source's complete runs and rollbacks, newest first."""
+    rows = connection.execute(
+        "SELECT json FROM runs WHERE source = ? AND state IN ('complete', 'rolledback') ORDER BY run DESC",
+        (source,),
+    )
+    return (Run.model_validate_json(text) for (text,) in rows)
 
 
 def save(connection: apsw.Connection, run: Run) -> None:
@@ -67,8 +115,11 @@ def save(connection: apsw.Connection, run: Run) -> None:
 
 
 def load(connection: apsw.Connection, number: int) -> Run:
-    """Return a run, without its quarantine."""
-    return Run.model_validate_json(connection.execute("SELECT json FROM runs WHERE run = ?", (number,)).get)
+    """Return a run, without its quarantine. Raises NotFound."""
+    text = connection.execute("SELECT json FROM runs WHERE run = ?", (number,)).get
+    if text is None:
+        raise _changes.no_run(number)
+    return Run.model_validate_json(text)
 
 
 def whole(connection: apsw.Connection, run: Run, shown: int = MAX_QUARANTINE_SHOWN) -> Run:

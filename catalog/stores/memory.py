@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import NotFound
-from catalog.instant import now
+from catalog.instant import Instant
 from catalog.record import Record
 from catalog.search import FACETS, Page, Query, exact_tokens, facets_of, matches, texts
 from catalog.source import Document
 from catalog.stores import (
     MAX_QUARANTINE_SHOWN,
+    Change,
     Counts,
+    Diff,
     Entry,
     Lease,
     Quarantined,
     Run,
     State,
     Version,
+    What,
+    _changes,
     _rules,
 )
 
@@ -39,6 +43,18 @@ class _Row:
     @property
     def record(self) -> Record | None:
         return self.versions[-1].record
+
+    def at(self, asof: str | None) -> Version | None:
+        """The version that was current at an instant; None: the record was not there yet."""
+        if asof is None:
+            return self.versions[-1]
+        moment = _rules.sortable(asof)
+        begun = [version for version in self.versions if _rules.sortable(version.valid_from) <= moment]
+        return begun[-1] if begun else None
+
+    def record_at(self, asof: str | None) -> Record | None:
+        version = self.at(asof)
+        return version.record if version else None
 
     def turn(self, record: Record | None, moment: str, run: int | None) -> None:
         if self.versions:
@@ -65,20 +81,31 @@ class MemoryStore:
         self._runs: dict[int, Run] = {}
         self._sightings: dict[int, _Sightings] = {}
         self._holds: dict[str, _rules.Hold] = {}
+        self._held: dict[
+            str, set[str]
+        ] = {}  # by source: what its newest held run missed, and no run saw since
+        self._last: str | None = None
+
+    def _moment(self) -> str:
+        """The moment of a write, later than all before it."""
+        self._last = _rules.later(self._last)
+        return self._last
 
     def put(self, entries: Sequence[Entry], *, lease: Lease | None = None, page: str | None = None) -> Counts:
         """Keep entries, their documents and what was seen. Raises LeaseLost."""
         with self._lock:
             if lease is not None:
                 self._live(lease)
-            done = [self._keep(entry, lease.run if lease else None) for entry in entries]
+            moment, run = self._moment(), lease.run if lease else None
+            done = [self._keep(entry, run, moment) for entry in entries]
             if lease is not None:
                 moves = [self._see(lease.run, entry, what) for entry, what in zip(entries, done, strict=True)]
                 self._runs[lease.run] = _rules.tallied(self._runs[lease.run], moves, page)
             return _rules.counts(done)
 
-    def _keep(self, entry: Entry, run: int | None) -> _rules.Outcome:
+    def _keep(self, entry: Entry, run: int | None, moment: str) -> _rules.Outcome:
         document = entry.document
+        self._held.get(document.source, set()).discard(document.native_id)
         row = self._rows.get((document.source, document.native_id))
         if row is not None:
             row.misses = 0
@@ -92,7 +119,7 @@ class MemoryStore:
             self._rows[document.source, document.native_id] = self._by_id[record.id] = row
         if what != "unchanged":
             self._keep_document(document)
-            row.turn(record, now(), run)
+            row.turn(record, moment, run)
         return what
 
     def _keep_document(self, document: Document) -> None:
@@ -112,24 +139,26 @@ class MemoryStore:
             )
         return before, after
 
-    def get(self, record_id: str) -> Record:
-        """Return the current record. Raises NotFound or Withdrawn."""
-        row = self._row(record_id)
-        if row.record is None:
-            raise _rules.withdrawn(record_id, row.versions[-1].valid_from)
-        return row.record
+    def get(self, record_id: str, *, asof: Instant | None = None) -> Record:
+        """Return the current record, or the one at an instant. Raises NotFound or Withdrawn."""
+        version = self._row(record_id).at(asof)
+        if version is None:
+            raise _rules.unknown(record_id, asof)
+        if version.record is None:
+            raise _rules.withdrawn(record_id, version.valid_from)
+        return version.record
 
     def _row(self, record_id: str) -> _Row:
         with self._lock:
             if record_id not in self._by_id:
-                raise NotFound(f"there is no dataset {record_id[:100]!r}")
+                raise _rules.unknown(record_id)
             return self._by_id[record_id]
 
     def search(self, query: Query) -> Page:
-        """Return the page of current records that `search.matches` says, and the facet counts of all."""
+        """Return the page of records that `search.matches` says, and the facet counts of all."""
         with self._lock:
-            records = [row.record for row in self._rows.values() if row.record is not None]
-        found = _ordered([record for record in records if matches(record, query)], query)
+            records = [row.record_at(query.asof) for row in self._rows.values()]
+        found = _ordered([record for record in records if record and matches(record, query)], query)
         counted: dict[str, Counter[str]] = {facet: Counter() for facet in FACETS}
         for record in found:
             for facet, values in facets_of(record).items():
@@ -164,13 +193,14 @@ class MemoryStore:
         with self._lock:
             clock = time.time()
             _rules.free(source, self._holds.get(source), holder, clock)
-            run = self._unfinished(source, incremental=incremental)
+            moment = self._moment()
+            run = self._unfinished(source, moment, incremental=incremental)
             if run is None:
                 run = Run(
                     id=len(self._runs) + 1,
                     source=source,
                     state="running",
-                    started=now(),
+                    started=moment,
                     incremental=incremental,
                 )
                 self._sightings[run.id] = _Sightings()
@@ -178,12 +208,12 @@ class MemoryStore:
             self._holds[source] = _rules.Hold(run.id, holder, clock + lease_seconds, lease_seconds)
             return Lease(source=source, run=run.id, holder=holder), self._whole(run)
 
-    def _unfinished(self, source: str, *, incremental: bool) -> Run | None:
+    def _unfinished(self, source: str, moment: str, *, incremental: bool) -> Run | None:
         for run in self._runs.values():
             if run.source == source and run.state == "running":
                 if run.incremental == incremental:
                     return run
-                self._runs[run.id] = _rules.abandoned(run)
+                self._runs[run.id] = _rules.abandoned(run, moment)
         return None
 
     def renew(self, lease: Lease, lease_seconds: float) -> None:
@@ -204,9 +234,10 @@ class MemoryStore:
         """End the run and the lease, and retire what is gone. Raises LeaseLost."""
         with self._lock:
             self._live(lease)
+            moment = self._moment()
             rows = {row.native_id: row for row in self._rows.values() if row.source == lease.source}
             gone = _rules.retire(
-                _rules.ended(self._runs[lease.run], state, note),
+                _rules.ended(self._runs[lease.run], state, note, moment),
                 {native_id: row.misses for native_id, row in rows.items() if row.record is not None},
                 self._sightings[lease.run].outcomes.keys(),
                 missed_runs=missed_runs,
@@ -215,7 +246,9 @@ class MemoryStore:
             for native_id, misses in gone.misses.items():
                 rows[native_id].misses = misses
             for native_id in gone.withdrawn:
-                rows[native_id].turn(None, now(), lease.run)
+                rows[native_id].turn(None, moment, lease.run)
+            if gone.held:
+                self._held[lease.source] = set(gone.held)
             self._runs[lease.run] = gone.run
             del self._holds[lease.source]
             return self._whole(gone.run)
@@ -235,13 +268,90 @@ class MemoryStore:
     def last_complete(self, source: str) -> str | None:
         """Return when the source's last complete run started; None if there was none."""
         with self._lock:
-            started = [
-                run.started for run in self._runs.values() if (run.source, run.state) == (source, "complete")
-            ]
-        return started[-1] if started else None
+            return _changes.last_complete(
+                run for run in reversed(self._runs.values()) if run.source == source
+            )
+
+    def _run(self, number: int) -> Run:
+        if number not in self._runs:
+            raise _changes.no_run(number)
+        return self._runs[number]
+
+    def diff(self, earlier: int, later: int, *, limit: int | None = None, offset: int = 0) -> Diff:
+        """Return what became of the records of two runs' sources. Raises NotFound or BadRequest."""
+        with self._lock:
+            first, second = self._run(earlier), self._run(later)
+            since, until = _changes.ends(first, second)
+            rows = [row for row in self._rows.values() if row.source in {first.source, second.source}]
+            changes = [change for row in rows if (change := _changed(row, since, until))]
+            return _changes.difference(first, second, changes, limit, offset)
+
+    def rollback(self, number: int) -> Run:
+        """Bring a source's records back to what they were before a run. Raises NotFound or LeaseHeld."""
+        with self._lock:
+            run = self._run(number)
+            _rules.free(run.source, self._holds.get(run.source), "", time.time())
+            started, moment, number = self._moment(), self._moment(), len(self._runs) + 1
+            done: list[What] = []
+            for row in [row for row in self._rows.values() if row.source == run.source]:
+                row.misses = 0
+                then = row.record_at(run.started)
+                if what := _changes.became(row.record, then, known=True):
+                    row.turn(then, moment, number)
+                    done.append(what[0])
+            self._undo(run, number, moment)
+            self._sightings[number] = _Sightings()
+            self._runs[number] = _changes.rolledback(number, run, (started, moment), done)
+            return self._runs[number]
+
+    def _undo(self, run: Run, number: int, moment: str) -> None:
+        """End the source's unfinished runs, and drop the held ones that a rollback undoes."""
+        for other in [other for other in self._runs.values() if other.source == run.source]:
+            if other.state == "running":
+                self._runs[other.id] = _rules.abandoned(other, moment, f"run {number} rolled back")
+            elif other.state == "held" and other.id >= run.id:
+                self._runs[other.id] = _changes.dropped(other, f"rolled back by run {number}")
+                self._held.pop(run.source, None)
+
+    def release(self, number: int) -> Run:
+        """Withdraw what a held run missed. Raises NotFound, BadRequest or LeaseHeld."""
+        with self._lock:
+            run = self._run(number)
+            if _changes.held(run, self._newest_held(run.source), "released"):
+                _rules.free(run.source, self._holds.get(run.source), "", time.time())
+                moment = self._moment()
+                rows = [self._rows[run.source, name] for name in self._held.pop(run.source, set())]
+                gone = [row for row in rows if row.record is not None]
+                for row in gone:
+                    row.turn(None, moment, number)
+                self._runs[number] = _changes.released(run, len(gone), moment)
+            return self._whole(self._runs[number])
+
+    def drop(self, number: int) -> Run:
+        """Mark a held run as dropped. Raises NotFound or BadRequest."""
+        with self._lock:
+            run = self._run(number)
+            if _changes.held(run, self._newest_held(run.source), "dropped"):
+                self._held.pop(run.source, None)
+                self._runs[number] = _changes.dropped(run, "by an operator")
+            return self._whole(self._runs[number])
+
+    def _newest_held(self, source: str) -> Run | None:
+        runs = (run for run in reversed(self._runs.values()) if run.source == source)
+        return next((run for run in runs if run.state in _changes.HELD), None)
 
     def close(self) -> None:
         """Nothing to give up."""
+
+
+def _changed(row: _Row, since: str, until: str) -> Change | None:
+    before, after = row.at(since), row.at(until)
+    what = _changes.became(
+        before.record if before else None, after.record if after else None, known=before is not None
+    )
+    if what is None:
+        return None
+    return Change(id=row.id, source=row.source, native_id=row.native_id, what=what[0], fields=what[1])
 
 
 def _ordered(found: Iterable[Record], query: Query) -> list[Record]:
