@@ -39,6 +39,28 @@ def read_xml(content: bytes) -> Element:
     return root
 
 
+def read_html(content: bytes, encoding: str | None = None) -> Element:
+    """Read a page of HTML, however broken; nothing outside it is asked for.
+
+    Args:
+        content: The page.
+        encoding: Its encoding; None to go by what it says.
+
+    Raises:
+        BadDocument: There is nothing in it, or no such encoding.
+    """
+    try:
+        parser = etree.HTMLParser(
+            encoding=encoding, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True
+        )
+        root = etree.fromstring(content, parser)
+    except (etree.XMLSyntaxError, LookupError, ValueError) as error:
+        raise BadDocument(f"this is no page of HTML: {str(error)[:200]}") from error
+    if root is None:
+        raise BadDocument("this is no page of HTML: it is empty")
+    return root
+
+
 def local(element: Element) -> str:
     """Return an element's name without its namespace."""
     return str(element.tag).rpartition("}")[2]

@@ -25,6 +25,7 @@ SEEN_BY_PROTOCOLS = (
     "harvesters._dap",
     "harvesters._oaipages",
     "harvesters._packages",
+    "harvesters._sitemaps",
     "harvesters._threddsmetadata",
     "harvesters._wanted",
 )
