@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from lxml import etree
 
@@ -30,14 +30,12 @@ class Entry:
 
     Args:
         native_id: Its ID; where there is none, or several datasets of the catalog have it, its path.
-        name: What it is called.
         modified: When it was modified, as it says.
         ways: (service type in small letters, address) of each way to its data.
         metadata: An XML element `dataset` with all that is said of it: its own before what it inherits.
     """
 
     native_id: str
-    name: str
     modified: str | None
     ways: tuple[tuple[str, str], ...]
     metadata: str
@@ -79,7 +77,7 @@ def _by_path(entry: Entry, element: Element) -> Entry:
     """A dataset called by its path on the server."""
     paths = [element.get("urlPath"), *(access.get("urlPath") for access in each(element, "access"))]
     said = next((path for path in map(clean.words, paths) if path), None) or urlsplit(entry.ways[0][1]).path
-    return Entry(said.strip("/")[:_LONGEST_ID] or "/", entry.name, entry.modified, entry.ways, entry.metadata)
+    return Entry(said.strip("/")[:_LONGEST_ID] or "/", entry.modified, entry.ways, entry.metadata)
 
 
 def _datasets(element: Element, above: tuple[Element, ...]) -> Iterator[tuple[Element, tuple[Element, ...]]]:
@@ -96,16 +94,12 @@ def _entry(
     if element.get("alias"):
         return None
     said = _metadata(element, above)
-    name = clean.name(element.get("name"))
     called = clean.words(element.get("ID"), _LONGEST_ID)
     ways = tuple(dict.fromkeys(_ways(element, above, said, services, url)))
     if not ways:
         return None
     modified = next((one.text for one in each(element, "date") if one.get("type") == "modified"), None)
-    last = urlsplit(ways[0][1]).path.rpartition("/")[2]
-    return Entry(
-        called or "/", name or clean.name(last) or "?", modified, ways, _written((element, *above), said)
-    )
+    return Entry(called or "/", modified, ways, _written((element, *above), said, ways[0][1]))
 
 
 def _metadata(element: Element, above: tuple[Element, ...]) -> list[Element]:
@@ -125,8 +119,10 @@ def _flat(metadata: Element) -> list[Element]:
     return [one for one in parts if local(one) not in _NOT_METADATA]
 
 
-def _written(along: tuple[Element, ...], said: list[Element]) -> str:
-    own = {key: along[0].get(key) for key in ("name", "ID")}
+def _written(along: tuple[Element, ...], said: list[Element], address: str) -> str:
+    """All that is said of a dataset as one element; without a name it is called by the last part of its address."""
+    last = unquote(urlsplit(address).path.rstrip("/").rpartition("/")[2])
+    own = {"name": clean.name(along[0].get("name")) or clean.name(last), "ID": along[0].get("ID")}
     inherited = next((kind for one in along if (kind := one.get("dataType"))), None)  # InvCatalog 0.6
     given = {**own, "dataType": inherited}
     whole = etree.Element("dataset", {key: value for key, value in given.items() if value})

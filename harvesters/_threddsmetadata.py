@@ -164,8 +164,9 @@ def read_ncss(content: bytes) -> dict[str, Any]:
         _variable(name, one, [name] if sizes[name] > 1 else [], sizes) for name, one in axes.items()
     ]
     grids = [
-        _variable(clean.name(one.get("name")), one, (one.get("shape") or "").split(), sizes)
-        for one in (*each(root, "gridSet/grid"), *each(root, "variable"))
+        _variable(clean.name(one.get("name")), one, _shape(one, inside), sizes)
+        for inside in (root, *each(root, "gridSet"))
+        for one in (*each(inside, "grid"), *each(inside, "variable"))
     ]
     sides = [text(root, f"LatLonBox/{side}") for side in ("west", "south", "east", "north")]
     ends = [text(root, f"TimeSpan/{end}") for end in ("begin", "end")]
@@ -181,6 +182,12 @@ def read_ncss(content: bytes) -> dict[str, Any]:
             "coordinates": list(axes),
         },
     }
+
+
+def _shape(grid: Element, group: Element) -> list[str]:
+    """The axes of a grid: its own word, else (TDS 5) those of its set."""
+    own = (grid.get("shape") or "").split()
+    return own or [axis for ref in each(group, "axisRef") if (axis := clean.name(ref.get("name")))]
 
 
 def _size(axis: Element) -> int:
