@@ -20,11 +20,16 @@ _NO_LETTERS = re.compile(
     rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:0*(?:[0-8]|1[124-9]|2[0-9]|3[01])|[xX]0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]));"
 )
 _ROOT = re.compile(rb"<((?:[A-Za-z_][\w.-]{0,50}:)?OAI-PMH)(\s[^<>]{0,10000})?>")
+_PLAIN = (
+    b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">',
+    b"</OAI-PMH>",
+)
 _START = re.compile(rb"<((?:[A-Za-z_][\w.-]{0,50}:)?record)(?=[\s>])")
 _TOKEN = re.compile(rb"<(?:[\w.-]{1,50}:)?resumptionToken(\s[^<>]{0,1000})?>([^<>]{0,8000})</")
 _SIZE = re.compile(rb"""\b(completeListSize|cursor)\s*=\s*["'](\d{1,15})["']""")
 _IDENTIFIER = re.compile(rb"<(?:[\w.-]{1,50}:)?identifier(?:\s[^<>]{0,200})?>([^<>]{1,4000})</")
 _MOST_PIECES = 10_000
+_HEAD = 2_000
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,10 @@ def _found(element: xml.Element) -> Found:
 
 def _pieces(content: bytes, error: BadDocument) -> Page:
     """The records of a page that is no XML, each read for itself within the page's first tag. Raises the error."""
-    root = _ROOT.search(content)
     starts = [found.start() for found in _START.finditer(content)]
-    if root is None or not 0 < len(starts) <= _MOST_PIECES or starts[0] < root.end():
+    if b"OAI-PMH" not in content[:_HEAD] or not 0 < len(starts) <= _MOST_PIECES:
         raise error
-    opening, closing = root[0], b"</" + root[1] + b">"
+    opening, closing = _envelope(content[: starts[0]])
     token = _TOKEN.search(content, starts[-1])
     told = dict(_SIZE.findall(token[1] or b"")) if token else {}
     unread = token is None and b"resumptionToken" in content[starts[-1] :]
@@ -137,8 +141,21 @@ def _pieces(content: bytes, error: BadDocument) -> Page:
         unescape(token[2].decode("utf-8", "replace").strip()) if token else "",
         clean.whole(told.get(b"completeListSize", b"").decode()),
         clean.whole(told.get(b"cursor", b"").decode()),
-        cut=unread or not content.rstrip().endswith(closing),
+        cut=unread or not content.rstrip().endswith(b"OAI-PMH>"),
     )
+
+
+def _envelope(head: bytes) -> tuple[bytes, bytes]:
+    """The page's first tag, with the namespaces that it declares, and its last; plain ones where it is damaged."""
+    root = _ROOT.search(head)
+    if root is None:
+        return _PLAIN
+    opening, closing = root[0], b"</" + root[1] + b">"
+    try:
+        xml.read_xml(opening + closing)
+    except BadDocument:
+        return _PLAIN
+    return opening, closing
 
 
 def _each(content: bytes, starts: Sequence[int], opening: bytes, closing: bytes) -> Iterator[Found]:

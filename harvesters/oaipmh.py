@@ -128,10 +128,10 @@ def _listed(repository: _Repository, source: Source, asked: Mapping[str, str]) -
     given, left, empty = (page.cursor if token else 0), {token}, 0
     while True:
         _check(source, page, token)
-        _count(source, page, given)
         for found in page.records:
             if not found.deleted:
                 yield found, token
+        _count(source, page, given)
         given = None if given is None else given + len(page.records)
         if page.cut:
             raise IncompleteListing(
