@@ -195,6 +195,7 @@ class Pages:
     Args:
         fetch: The door.
         first: How the first page is asked for.
+        otherwise: How it is asked for where the server does not answer that; None for no other way.
         member: Where a page has its elements.
         given: How many elements the server gave so far, each counted once.
         count: The most that it said to have.
@@ -205,6 +206,7 @@ class Pages:
     fetch: Fetch
     first: Ask
     member: str
+    otherwise: Ask | None = None
     given: int = 0
     count: int = 0
     value: Mapping[str, Any] = field(default_factory=dict)
@@ -219,19 +221,16 @@ class Pages:
             SourceError: The first page cannot be read.
             IncompleteListing: It gave fewer than it counts, its pages lead in a circle, or nothing new comes any more.
         """
-        begun = _begun(resume)
-        if begun:
-            try:
-                self.given, ask = begun
-                self._read(ask)
-            except Unreachable as error:
-                if error.details.get("status") not in _REFUSED:
-                    raise
-                self.given, ask = 0, self.first
-                self._read(ask)
-        else:
-            ask = self.first
+        given, ask = _begun(resume) or (0, self.first)
+        try:
             self._read(ask)
+        except Unreachable as error:
+            following_ = self.otherwise if ask == self.first else self.first
+            if following_ is None or (ask != self.first and error.details.get("status") not in _REFUSED):
+                raise
+            given, ask = 0, following_
+            self._read(ask)
+        self.given = given
         yield from self._walk(ask)
 
     def _walk(self, ask: Ask) -> Iterator[Listed]:

@@ -7,10 +7,11 @@ which has one on the web, too. https://github.com/stac-extensions/{file,xarray-a
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from catalog.dialects import _words as clean
 from catalog.dialects._ways import way
+from catalog.dialects._weblinks import absolute
 from catalog.record import Distribution
 
 FILE_SCHEMA = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -19,17 +20,6 @@ _LOCAL = frozenset({"file", "zarr", "collection", "table"})
 _SHA256 = "1220"
 _CLOUD = re.compile(r"(?:s3|gs|gcs|abfss?|az)://([a-z0-9][a-z0-9_.@-]{1,200})/(.+)", re.IGNORECASE)
 _FORMS = (("zarr", "zarr"), ("netcdf", "netcdf"), ("grib", "grib"), ("parquet", "parquet"), ("hdf5", "hdf5"))
-
-
-def absolute(href: Any, base: str) -> str | None:
-    """Return an address as it is, or resolved against the document's own; None where it is no address."""
-    said = clean.words(href, clean.MAX_ADDRESS)
-    if said is None:
-        return None
-    try:
-        return said if "://" in said else urljoin(base, said.replace(" ", "%20"))
-    except ValueError:
-        return None
 
 
 def asset_ways(assets: Any, base: str) -> Iterator[Mapping[str, Any]]:

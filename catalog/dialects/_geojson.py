@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from catalog.dialects import _words as clean
-from catalog.dialects._extent import Notes, box, parted, vertical_range
-from catalog.record import BBox, VerticalRange
+from catalog.dialects._extent import Notes, box, parted, time_range, vertical_range
+from catalog.record import BBox, Extent, VerticalRange
 
 _DEPTH = 8
 _FLAT, _TALL = 4, 6
+_MOST_BOXES = 1_000
 
 
 def geometry_boxes(geometry: Any) -> tuple[tuple[BBox, ...], Notes]:
@@ -25,6 +26,34 @@ def read_bbox(value: Any) -> tuple[tuple[BBox, ...], VerticalRange | None, Notes
     found, notes = box(sides[0], sides[1], sides[half], sides[half + 1])
     vertical = vertical_range(sides[2], sides[5], up=True)[0] if len(sides) == _TALL else None
     return ((found,) if found else ()), vertical, notes
+
+
+def read_extent(value: Any) -> tuple[Extent, Notes]:
+    """Read the extent of a collection: boxes and intervals of time, of several the first is around the others.
+
+    OGC API - Common §8.3, STAC Collection specification: `..` and null are open ends.
+    """
+    given = clean.mapping(value)
+    listed = clean.mapping(given.get("spatial")).get("bbox")
+    items = listed if isinstance(listed, list) else []
+    if items and not isinstance(items[0], list):
+        items = [items]
+    found = [read_bbox(item) for item in items[min(1, len(items) - 1) : _MOST_BOXES]]
+    start, end = first_interval(given.get("temporal"))
+    when, odd = time_range(*(None if side == ".." else side for side in (start, end)))
+    return Extent(
+        boxes=tuple(dict.fromkeys(one for item in found for one in item[0])),
+        vertical=next((item[1] for item in found if item[1]), None),
+        time=when,
+    ), (*dict.fromkeys(said for item in found for said in item[2]), *odd)
+
+
+def first_interval(value: Any) -> tuple[Any, Any]:
+    """Return the ends of the first `interval` of an extent; of the only one, where it is not in a list."""
+    intervals = clean.mapping(value).get("interval")
+    first = intervals[0] if isinstance(intervals, list) and intervals else None
+    pair = first if isinstance(first, list) else intervals
+    return (pair[0], pair[1]) if isinstance(pair, list) and len(pair) == 2 else (None, None)  # noqa: PLR2004
 
 
 def around(found: Sequence[BBox]) -> list[float]:

@@ -13,11 +13,11 @@ from typing import Any, cast, get_args
 import orjson
 
 from catalog.dialects import _words as clean
-from catalog.dialects._assets import FILE_SCHEMA, absolute, asset_ways, write_assets
+from catalog.dialects._assets import FILE_SCHEMA, asset_ways, write_assets
 from catalog.dialects._contacts import read_parties, write_contacts, write_providers
 from catalog.dialects._datacube import SCHEMA, axes, cube_extent, cube_variables, write_cube
 from catalog.dialects._extent import Notes, from_coverage, note, time_range
-from catalog.dialects._geojson import around, read_bbox
+from catalog.dialects._geojson import around, read_bbox, read_extent
 from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
 from catalog.dialects._notes import carried, together
@@ -25,9 +25,10 @@ from catalog.dialects._record import distributions
 from catalog.dialects._record import record as _record
 from catalog.dialects._shapes import geojson_boxes
 from catalog.dialects._texts import by_language, language, text
-from catalog.dialects._ways import way
+from catalog.dialects._ways import VECTOR, way
+from catalog.dialects._weblinks import absolute, landing_page, linked
 from catalog.errors import BadDocument
-from catalog.record import BBox, Extent, Kind, Licence, Record, Text, VerticalRange
+from catalog.record import Extent, Kind, Licence, Record, Text
 from catalog.source import Document
 
 MEDIA_TYPE = "application/json"
@@ -35,8 +36,6 @@ VERSION = "1.1.0"
 _EXTENSIONS = "https://stac-extensions.github.io"
 _SPDX = re.compile(r"[\w.+-]+", re.ASCII)
 _NO_LICENCE = frozenset({"other", "proprietary", "various"})
-_VECTOR = frozenset({"geojson", "shp", "kml", "gpkg", "gml", "flatgeobuf", "application/geopackage+sqlite3"})
-_PAGES = ("about", "via", "describedby", "canonical", "alternate")
 _SHARED = ("license", "providers", "contacts", "keywords", "sci:doi", "sci:citation", "language")
 Given = Mapping[str, Any]
 
@@ -111,13 +110,13 @@ def _read_fields(document: Document, given: Given, own: Given, place: tuple[Exte
             "parties": read_parties(given.get("contacts"), given.get("providers")),
             "licence": _licence(given),
             "citation": clean.words(given.get("sci:citation")),
-            "doi": clean.doi(given.get("sci:doi"), _link(given, ("cite-as",), document.url)),
+            "doi": clean.doi(given.get("sci:doi"), linked(given.get("links"), document.url, "cite-as")),
             "lineage": clean.words(given.get("processing:lineage")),
             "update_frequency": clean.words(given.get("bienmo:update_frequency"), 200),
             "created": clean.moment(given.get("created")),
             "modified": clean.moment(given.get("updated")),
             "distributions": ways,
-            "landing_page": _page(given, document.url),
+            "landing_page": landing_page(given.get("links"), document.url),
             "quality": together(_carried(given), untitled, _superseded(given), place[1], odd, lost),
         },
     )
@@ -153,34 +152,18 @@ def _kind(given: Given, formats: set[str]) -> Kind:
             return cast("Kind", kind)
     if {"x", "y"} <= axes(given.get("cube:dimensions")).keys() or "tiff" in formats:
         return "grid"
-    return "features" if formats & _VECTOR else "document"
+    return "features" if formats & VECTOR else "document"
 
 
 # --- where and when
 
 
 def _collection_extent(given: Given) -> tuple[Extent, Notes]:
-    """Extent Object; of several boxes or intervals the first is around the others."""
+    """Extent Object, and what we say beside it."""
     written = given.get("bienmo:extent")
     if isinstance(written, dict):
         return from_coverage(written)
-    extent = clean.mapping(given.get("extent"))
-    boxes, vertical, notes = _listed_boxes(clean.mapping(extent.get("spatial")).get("bbox"))
-    intervals = clean.mapping(extent.get("temporal")).get("interval")
-    first = intervals[0] if isinstance(intervals, list) and intervals else None
-    start, end = first if isinstance(first, list) and len(first) == 2 else (None, None)  # noqa: PLR2004
-    when, odd = time_range(start, end)
-    return _joined(Extent(boxes=boxes, vertical=vertical, time=when), (*notes, *odd), given)
-
-
-def _listed_boxes(value: Any) -> tuple[tuple[BBox, ...], VerticalRange | None, Notes]:
-    listed = value if isinstance(value, list) else []
-    if listed and not isinstance(listed[0], list):
-        listed = [listed]
-    read_ = [read_bbox(item) for item in (listed[1:101] if len(listed) > 1 else listed)]
-    boxes = tuple(dict.fromkeys(found for item in read_ for found in item[0]))
-    vertical = next((item[1] for item in read_ if item[1]), None)
-    return boxes, vertical, tuple(said for item in read_ for said in item[2])
+    return _joined(*read_extent(given.get("extent")), given)
 
 
 def _item_extent(item: Given) -> tuple[Extent, Notes]:
@@ -216,25 +199,10 @@ def _licence(given: Given) -> Licence | None:
     if written:
         return licence(written.get("title"), written.get("url"), None, written.get("spdx"))
     said = clean.name(given.get("license")) or ""
-    linked = next((item for item in clean.objects(given.get("links")) if item.get("rel") == "license"), {})
+    terms = next((item for item in clean.objects(given.get("links")) if item.get("rel") == "license"), {})
     known = None if said.lower() in _NO_LICENCE else said
     spdx = known if known and _SPDX.fullmatch(known) else None
-    return licence(linked.get("title"), linked.get("href"), known, spdx)
-
-
-def _link(given: Given, rels: tuple[str, ...], base: str, *, html: bool = False) -> str | None:
-    """The address of the first link of one of these relations, in their order."""
-    links = clean.objects(given.get("links"))
-    for rel in rels:
-        for item in links:
-            wanted = item.get("rel") == rel and (not html or "html" in (clean.name(item.get("type")) or ""))
-            if wanted and (found := clean.address(absolute(item.get("href"), base))):
-                return found
-    return None
-
-
-def _page(given: Given, base: str) -> str | None:
-    return _link(given, _PAGES, base, html=True) or _link(given, _PAGES[:1], base)
+    return licence(terms.get("title"), terms.get("href"), known, spdx)
 
 
 def _maps(given: Given, base: str) -> list[Mapping[str, Any]]:
