@@ -24,9 +24,11 @@ MOST_LEAVES = 20_000
 _MOST_LETTERS = 8_000_000
 _DEEPEST = 32
 _STREAM = {"uint8": ">u1", "int16": ">i4", "uint16": ">u4"}
-_DECLARED = re.compile(r"[{};]|\[[^\[\]{};]{0,400}\]|[^\s{};\[\]]+")
+_DECLARED = re.compile(r"[{};]|\[[^\[\]{};]{0,400}\]|[\[\]]|[^\s{};\[\]]+")
 _SIZED = re.compile(r"\[\s*(?:([^=\]]+?)\s*=\s*)?([0-9]{1,18})\s*\]")
-_SAID = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{};,]|[^\s{};,"]+', re.DOTALL)
+_SAID = re.compile(  # some servers do not escape quotation marks in texts: one that ends a text is followed by , or ;
+    r'"(?:[^"\\]|\\.|"(?!\s*[,;]))*+(?:"|\\?\Z)|[{};,]|[^\s{};,"]+', re.DOTALL
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _DATA = re.compile(rb"\r?\nData:\r?\n")
 _PARTS = {"array:", "maps:"}
@@ -130,7 +132,7 @@ def _named(tokens: Iterator[str]) -> tuple[str, tuple[tuple[str | None, int], ..
         if part == ";":
             return name, tuple(dimensions)
         sized = _SIZED.fullmatch(part)
-        if sized is None:
+        if sized is None or len(dimensions) == _DEEPEST:
             break
         dimensions.append((sized[1], int(sized[2])))
     raise BadDocument(f"the DDS breaks off after {name[:60]!r}")
@@ -188,7 +190,9 @@ def _value(kind: str, part: str) -> Any:
     if TYPES.get(kind, "str") == "str":
         return _unquoted(part)
     try:
-        return float(part) if kind.startswith("float") else int(part)
+        value = float(part)
+        whole = not kind.startswith("float") and value.is_integer()
+        return (int(part) if part.lstrip("+-").isdecimal() else int(value)) if whole else value
     except ValueError:
         return _unquoted(part)
 

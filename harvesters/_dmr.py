@@ -54,14 +54,15 @@ def _groups(element: Element, path: str, depth: int) -> Iterator[tuple[str, Elem
     if depth == _DEEPEST:
         raise BadDocument(f"the DMR has groups deeper than {_DEEPEST}")
     for group in each(element, "Group"):
-        yield f"{path}/{clean.name(group.get('name')) or ''}", group
+        name = (clean.name(group.get("name")) or "").strip("/")
+        yield f"{path}/{name}", group
 
 
 def _dimensions(element: Element, path: str, depth: int) -> Iterator[tuple[str, int]]:
     for dimension in each(element, "Dimension"):
         name, size = clean.name(dimension.get("name")), clean.whole(dimension.get("size"))
         if name and size is not None:
-            yield f"{path}/{name}", size
+            yield f"{path}/{name.lstrip('/')}", size
     for inner, group in _groups(element, path, depth):
         yield from _dimensions(group, inner, depth + 1)
 
