@@ -5,15 +5,14 @@ Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of wh
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Column, Table
 
 from catalog.errors import BadRequest, CatalogError, NotFound
@@ -78,9 +77,14 @@ def _built_in() -> Path:
 
 
 def configured(settings: Settings) -> tuple[Source, ...]:
-    """Return the sources in use: the setting's file, else HOME/sources.toml, else the built-in list."""
+    """Return the sources in use."""
+    return read_sources(sources_file(settings))
+
+
+def sources_file(settings: Settings) -> Path:
+    """Return the file of the sources in use: the setting's, else HOME/sources.toml, else the built-in list."""
     at_home = settings.home / "sources.toml"
-    return read_sources(settings.sources or (at_home if at_home.exists() else _built_in()))
+    return settings.sources or (at_home if at_home.exists() else _built_in())
 
 
 @app.command()
@@ -90,16 +94,23 @@ def harvest(
     ] = None,
     sources: SourcesOption = None,
     home: HomeOption = None,
+    due: Annotated[bool, typer.Option("--due", help="Those that are due by their schedule.")] = False,  # noqa: FBT002
+    watch: Annotated[bool, typer.Option("--watch", help="Harvest by schedule until stopped.")] = False,  # noqa: FBT002
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, keep nothing.")] = False,  # noqa: FBT002
-    as_json: JsonOption = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print events, a JSON object a line.")] = False,  # noqa: FBT002
 ) -> None:
     """Harvest sources into the catalog."""
+    from harvesters import _command
+
     settings = _settings(home, sources)
-    chosen = _chosen(configured(settings), names or [])
-    runs = _harvest(settings, chosen, dry_run=dry_run)
-    if as_json:
-        _print_json({"runs": [run.model_dump(mode="json") for run in runs]})
-    else:
+    asked = _command.Asked(_err, as_json, dry_run)
+    if watch and (names or due or dry_run):
+        raise BadRequest("--watch takes all sources with a schedule", hint="bienmo harvest --watch [--json]")
+    if watch:
+        _command.watch(settings, lambda: sources_file(settings), asked)
+        return
+    runs = _command.once(settings, _chosen(configured(settings), names or []), asked, due=due)
+    if not as_json:
         _print_runs(runs, quarantine=True)
     if any(run.state != "complete" for run in runs):
         raise typer.Exit(3)
@@ -115,38 +126,6 @@ def _chosen(sources: Sequence[Source], names: Sequence[str]) -> list[Source]:
     return [known[name] for name in names]
 
 
-def _harvest(settings: Settings, sources: Sequence[Source], *, dry_run: bool) -> tuple[Any, ...]:
-    from catalog.service import open_catalog
-    from harvesters._run import harvest_all
-
-    with open_catalog(settings, sources) as catalog, _progress() as tell:
-        return tuple(
-            harvest_all(
-                sources, catalog.store, settings, workers=catalog.workers, progress=tell, dry_run=dry_run
-            )
-        )
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_err, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def tell(source: str, seen: int, new: int, changed: int, quarantined: int) -> None:
-            said = f"{seen} seen, {new} new, {changed} changed, {quarantined} quarantined"
-            if source not in tasks:
-                tasks[source] = bar.add_task(source, total=None, said=said)
-            bar.update(tasks[source], said=said)
-
-        yield tell
-
-
 @app.command()
 def demo(
     home: HomeOption = None,
@@ -154,8 +133,10 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
     """Harvest the built-in sample and serve it, with no network."""
+    from harvesters import _command
+
     settings = _settings(home, _built_in())
-    runs = _harvest(settings, _chosen(configured(settings), ["sample"]), dry_run=False)
+    runs = _command.once(settings, _chosen(configured(settings), ["sample"]), _command.Asked(_err))
     _print_runs(runs, quarantine=True)
     if any(run.state != "complete" for run in runs):
         raise typer.Exit(3)

@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=60, gt=0, description="life of a harvest's lease between two signs of life"
     )
+    harvests: int = Field(default=4, ge=1, le=64, description="sources that are harvested at once")
+    failures_before_rest: int = Field(
+        default=3,
+        ge=1,
+        description="failed runs in a row after which a source rests an hour, two, four … a day",
+    )
 
     @field_validator("allow_hosts", mode="before")
     @classmethod

@@ -5,8 +5,10 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
@@ -21,6 +23,8 @@ _HASH_LENGTH = 8
 class Source(Model):
     """A portal to harvest: a `[[source]]` table of sources.toml.
 
+    `schedule` says when it is harvested: a cron expression of five fields, or `@hourly`, `@daily`, `@weekly`,
+    `@monthly`, in UTC or in the time zone (an IANA name) that stands after it; never by itself where it is empty.
     `options` holds the protocol's own options. `changed_since` and `resume` are set by the runner, never by the file:
     list only what changed since (an incremental run), or start at the page with this cursor.
     """
@@ -30,6 +34,7 @@ class Source(Model):
     url: Annotated[str, StringConstraints(min_length=1, max_length=4_000)]
     title: str = ""
     enabled: bool = True
+    schedule: Annotated[str, StringConstraints(max_length=200)] = ""
     licence_note: str = ""
     comment: str = ""
     bbox: BBox | None = None
@@ -42,6 +47,39 @@ class Source(Model):
     @classmethod
     def _liberal(cls, value: Any) -> Any:
         return BBox.of(*value) if isinstance(value, list | tuple) and len(value) == 4 else value  # noqa: PLR2004
+
+    @field_validator("schedule")
+    @classmethod
+    def _comes(cls, value: str) -> str:
+        if value:
+            _next(value, 0.0)
+        return value
+
+    def next_time(self, after: float) -> float | None:
+        """Return the first time of the schedule after a time, both in seconds since 1970; None without a schedule."""
+        return _next(self.schedule, after) if self.schedule else None
+
+
+_EVERY = frozenset({"@hourly", "@daily", "@weekly", "@monthly"})
+_CRON_FIELDS = 5
+_BY_CHANCE = re.compile(r"(?i)(?<![a-z])[hr](?![a-z])")  # of croniter: another time each time it is asked
+
+
+def _next(schedule: str, after: float) -> float:
+    """The first time of a schedule after a time. Raises ValueError for what is no schedule, or one without a time."""
+    from croniter import croniter  # noqa: PLC0415 - slow to load, and only for sources with a schedule
+
+    words = schedule.split()
+    length = 1 if words and words[0] in _EVERY else _CRON_FIELDS
+    if len(words) not in {length, length + 1} or any(map(_BY_CHANCE.search, words[:length])):
+        raise ValueError(f"{schedule!r} is no schedule such as '30 3 * * *' or '30 3 * * * Asia/Ho_Chi_Minh'")
+    name = words[length] if len(words) > length else "UTC"
+    try:
+        begin = datetime.fromtimestamp(after, ZoneInfo(name))
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"there is no time zone {name!r}") from error
+    moment: datetime = croniter(" ".join(words[:length]), begin).get_next(datetime)
+    return moment.timestamp()
 
 
 _FIELDS = set(Source.model_fields) - {"options", "changed_since", "resume"}
@@ -89,6 +127,8 @@ class Document(Model):
         fetched_at: When, UTC.
         page: Cursor of the listing's page that it belongs to; given back as `Source.resume` to start there again.
         problem: Why the document could not be had: it is quarantined with this reason, and is not missing.
+        deleted: Whether the source says that it has deleted the dataset (OAI-PMH §2.5.1): nothing is read of it, and it
+            is missing, which withdraws it in time; only what a source that tells deletions says is one.
     """
 
     source: str
@@ -100,6 +140,7 @@ class Document(Model):
     fetched_at: Instant = Field(default_factory=now)
     page: str = ""
     problem: str | None = None
+    deleted: bool = False
 
     @field_validator("problem", mode="before")
     @classmethod

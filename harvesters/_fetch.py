@@ -4,14 +4,15 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 import requests
@@ -23,6 +24,9 @@ from catalog.errors import BadSource, CatalogError, DataError, DataUnreadable, L
 from catalog.settings import MEGABYTE, Settings
 from catalog.source import Source
 from harvesters._kept import Kept
+from harvesters._limits import number
+from harvesters._polite import Hosts, Stop
+from harvesters._robots import Robots
 
 KEPT_BYTES = 500 * MEGABYTE
 _WHOLE = {200, 203}  # 206 and 204 are not the document that was asked for
@@ -50,8 +54,14 @@ class Fetch:
         source: Who is asked; named in errors.
         workers: Processes that read files; None where no header will be asked for.
         until: When the harvest must have ended, by `time.monotonic`; nobody is asked after it.
-        sleep: Waits between tries, given seconds.
+        hosts: Who is being asked by all sources; this one only, if not given.
+        stop: Ends what waits; never, if not given.
+        robots: Whether the sites' robots.txt is honoured: where people's pages are read, not an interface for programs.
+        sleep: Waits, given seconds; `stop.sleep` if not given.
         chance: A random number in 0…1, for the jitter.
+
+    Raises:
+        BadSource: The source's `delay` is no number of seconds.
     """
 
     def __init__(  # noqa: PLR0913 - options by name
@@ -61,13 +71,19 @@ class Fetch:
         workers: Workers | None,
         *,
         until: float = math.inf,
-        sleep: Callable[[float], None] = time.sleep,
+        hosts: Hosts | None = None,
+        stop: Stop | None = None,
+        robots: bool = False,
+        sleep: Callable[[float], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._source, self._workers = settings, source, workers
-        self._until, self._sleep, self._chance = until, sleep, chance
+        self._stop, self._hosts = stop or Stop(), hosts or Hosts()
+        self._until, self._sleep, self._chance = until, sleep or self._stop.sleep, chance
+        self._delay = number(source, "delay", 0.0)
         self._answers = Kept(settings.home / "cache" / "fetch", KEPT_BYTES)
         self._headers = Kept(settings.home / "cache" / "headers", KEPT_BYTES)
+        self._robots = Robots(settings.user_agent, self._answers, self._rules) if robots else None
         self._session = addresses.session(
             settings.allow_hosts,
             stall_seconds=settings.fetch_stall_seconds,
@@ -173,34 +189,33 @@ class Fetch:
     def ask(self, method: str, url: str, **request: Any) -> requests.Response:
         """Ask politely, several times if need be; gives an answer that says yes, or no for good (4xx).
 
-        The tries share the time of one fetch (the waits between them not counted). Raises as `get`.
+        The tries share the time of one fetch (the waits between them not counted). Raises as `get`, and Stopped.
         """
+        asked = self._robots.delay(url) if self._robots else 0.0
+        return self._ask(method, url, max(asked, self._delay), request)
+
+    def _rules(self, url: str) -> tuple[int, bytes]:
+        """A site's robots.txt: status and body."""
+        response = self._ask("GET", url, self._delay, {})
+        return response.status_code, response.content
+
+    def _ask(self, method: str, url: str, delay: float, request: Mapping[str, Any]) -> requests.Response:
         if time.monotonic() >= self._until:
             raise LimitExceeded("the harvest took longer than the source's most_hours")
         failure, spent, status = "", 0.0, None
         for attempt in range(1, self._settings.fetch_tries + 1):
-            begun, wait = time.monotonic(), None
-            left = max(self._settings.fetch_seconds - spent, 0.001)
-            try:
-                response = self._session.request(
-                    method, url, timeout=left, allow_redirects=method == "GET", **request
-                )
-            except LimitExceeded as error:
-                details = {**error.details, "url": url}
-                raise LimitExceeded(f"{url[:300]}: {error.message}", error.hint, details) from error
-            except (requests.RequestException, HTTPError) as error:
-                failure, status = f"{type(error).__name__}: {error}"[:300], None
-            else:
-                status = response.status_code
-                if response.is_redirect:
-                    raise Unreachable(
-                        f"{url[:300]} moved to {response.headers['Location'][:300]!r}",
-                        hint="put the new address into sources.toml",
-                        details={"url": url, "status": status},
-                    )
-                if status not in _AGAIN and status < 500:  # noqa: PLR2004
-                    return response
-                failure, wait = f"status {status}", self._retry_after(response)
+            with self._turn(url, delay):
+                begun, wait = time.monotonic(), None
+                left = max(self._settings.fetch_seconds - spent, 0.001)
+                try:
+                    response = self._sent(method, url, left, request)
+                except (requests.RequestException, HTTPError) as error:
+                    failure, status = f"{type(error).__name__}: {error}"[:300], None
+                else:
+                    status = response.status_code
+                    if status not in _AGAIN and status < 500:  # noqa: PLR2004
+                        return response
+                    failure, wait = f"status {status}", self._retry_after(response)
             spent += time.monotonic() - begun
             self._pause(url, attempt, wait, failure, spent)
         raise Unreachable(
@@ -208,8 +223,38 @@ class Fetch:
             details={"url": url, "status": status},
         )
 
+    @contextmanager
+    def _turn(self, url: str, delay: float) -> Iterator[None]:
+        """Hold one of the few turns with a host while the block runs."""
+        host, longest = _host(url), self._settings.retry_after_seconds + 1  # and the jitter
+        with self._hosts.turn(host, self._stop, self._sleep, delay=delay, longest=longest):
+            yield
+
+    def _sent(self, method: str, url: str, seconds: float, request: Mapping[str, Any]) -> requests.Response:
+        """Send a request once."""
+        self._stop.check()
+        try:
+            response = self._session.request(
+                method, url, timeout=seconds, allow_redirects=method == "GET", **request
+            )
+        except LimitExceeded as error:
+            details = {**error.details, "url": url}
+            raise LimitExceeded(f"{url[:300]}: {error.message}", error.hint, details) from error
+        if response.is_redirect:
+            raise Unreachable(
+                f"{url[:300]} moved to {response.headers['Location'][:300]!r}",
+                hint="put the new address into sources.toml",
+                details={"url": url, "status": response.status_code},
+            )
+        return response
+
     def _pause(self, url: str, attempt: int, wait: float | None, failure: str, spent: float) -> None:
-        """Wait before the next try: as long as the source asks, else twice as long as before, with jitter."""
+        """Wait before the next try: as long as the source asks, else twice as long as before, with jitter.
+
+        What a host asks for holds for every source on it; its next turn comes after it.
+        """
+        if wait is not None:
+            self._hosts.rest(_host(url), wait + self._chance())
         if spent >= self._settings.fetch_seconds:
             raise LimitExceeded(
                 f"{url[:300]} gave no answer in {self._settings.fetch_seconds:g} s: {failure}",
@@ -225,9 +270,9 @@ class Fetch:
                 details={"url": url, "retry_after": wait},
             )
         backoff = min(2.0 ** (attempt - 1), _LONGEST_BACKOFF) * (0.5 + self._chance() / 2)
-        seconds = backoff if wait is None else wait + self._chance()
-        _LOG.info("%s: %s; try %d in %.1f s", url, failure, attempt + 1, seconds)
-        self._sleep(seconds)
+        _LOG.info("%s: %s; try %d in %.1f s", url, failure, attempt + 1, backoff if wait is None else wait)
+        if wait is None:
+            self._sleep(backoff)
 
     def _retry_after(self, response: requests.Response) -> float | None:
         """The seconds of a Retry-After header (RFC 9110 §10.2.3: seconds or a date), None without one."""
@@ -247,6 +292,14 @@ class Fetch:
                 details={"url": response.url, "status": response.status_code},
             )
         return Reply(response.status_code, response.url, response.headers, response.content)
+
+
+def _host(url: str) -> str:
+    """The host of an address, with its port: what is asked politely; the address itself where it has none."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower() or url[:200]
+    except ValueError:
+        return url[:200]
 
 
 class PoliteSession:

@@ -39,6 +39,9 @@ class Ledger(Protocol):
     def keep(self, entries: Sequence[Entry], page: str) -> Counts:
         """Keep the entries of a page, or a part of it."""
 
+    def leave(self) -> None:
+        """Leave the run as it is, for the next harvest to go on with at its page."""
+
     def end(self, state: State, note: str) -> Run:
         """End the run."""
 
@@ -83,6 +86,10 @@ class Books:
     def keep(self, entries: Sequence[Entry], page: str) -> Counts:
         """Keep the entries and the page reached, in one transaction. Raises LeaseLost."""
         return self._store.put(entries, lease=self._lease, page=page)
+
+    def leave(self) -> None:
+        """Give the lease back, as if its time were over: the next harvest takes the run up. Raises LeaseLost."""
+        self._store.renew(self._lease, 0.0)
 
     def end(self, state: State, note: str) -> Run:
         """End the run and the lease, and retire what is gone. Raises LeaseLost."""
@@ -137,6 +144,9 @@ class Rehearsal:
                 if (document.source, document.native_id) in told:
                     return True
         return False
+
+    def leave(self) -> None:
+        """Leave nothing: nothing was begun."""
 
     def end(self, state: State, note: str) -> Run:
         """Return the run as it would be, but for what it would retire."""

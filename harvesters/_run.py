@@ -1,7 +1,7 @@
-"""The loop of a harvest: list, read, keep page by page, quarantine, retire, report.
+"""The loop of a harvest: list, read, keep page by page, quarantine, retire, report; for many sources at once.
 
-What is kept is kept in transactions, each with the page it reached, under a lease. A killed harvest goes on
-at its page; one that a source's fault ended is carried on at its page by the next run, which then lists
+What is kept is kept in transactions, each with the page it reached, under a lease. A harvest that was killed or told to
+stop goes on at its page; one that a source's fault ended is carried on at its page by the next run, which then lists
 what comes before it, too.
 """
 
@@ -10,44 +10,28 @@ import importlib
 import logging
 import pkgutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import chain, takewhile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, cast
 
 import harvesters
 from catalog.data.workers import Workers
-from catalog.errors import (
-    BadDocument,
-    BadSource,
-    CatalogError,
-    IncompleteListing,
-    LeaseLost,
-    StoreError,
-)
-from catalog.instant import canonical, now, seconds
-from catalog.record import Record
+from catalog.errors import BadSource, CatalogError, LeaseHeld, LeaseLost, StoreError
+from catalog.instant import now
 from catalog.settings import Settings
-from catalog.source import Document, Source, printable
+from catalog.source import Source
 from catalog.stores import Counts, Entry, Run, State, Store
 from harvesters import Fetch as Door
 from harvesters import Harvester
+from harvesters._events import Event, Tell, silent
 from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
-from harvesters._limits import Limits, number
+from harvesters._limits import Limits
+from harvesters._listing import LONGEST, Listing, batches, carried_on, changed_since, told
+from harvesters._polite import Hosts, Stop, Stopped
+from harvesters._schedule import RUNS_LOOKED_BACK, told_rest
 
-Progress = Callable[[str, int, int, int, int], None]
-"""Told of a source's id and what this call saw, and found new, changed and in need of quarantine, so far."""
-
-BATCH = 500
-_BATCH_BYTES = 16_000_000
-_BATCH_SECONDS = 2.0
-_OVERLAP_SECONDS = 600  # clocks differ, and a portal's index lags behind its changes
-_DAY = 86_400
-_LONGEST = 2_000  # letters of a reason or a note
-_FULL_EVERY_DAYS = 7
-_RUNS_LOOKED_BACK = 400
 _LOG = logging.getLogger(__name__)
 
 
@@ -68,48 +52,65 @@ def harvest_all(  # noqa: PLR0913 - options by name
     settings: Settings,
     *,
     workers: Workers | None,
-    progress: Progress | None = None,
+    tell: Tell = silent,
+    stop: Stop | None = None,
     dry_run: bool = False,
     known: Mapping[str, Harvester] | None = None,
 ) -> list[Run]:
-    """Harvest one source after another; one that fails never stops the next.
+    """Harvest sources, some at once; one that fails never stops the others.
 
     Args:
-        sources: What to harvest, in this order.
+        sources: What to harvest; they begin in this order.
         store: Where it is kept.
         settings: The limits.
         workers: Processes that read files; None where no source has files.
-        progress: Told of what was done, after each write.
+        tell: Told of what happens.
+        stop: Ends it all: what is under way goes on at its page in the next harvest.
         dry_run: Read everything, and write nothing.
         known: Harvesters by protocol; `protocols()` if not given.
 
     Returns:
-        A run for each source; a harvest that could not begin is a failed run with the id 0, and its reason.
+        A run for each source, in their order; a harvest that could not begin is a failed run with the id 0, and its
+        reason, one that was stopped a running one.
     """
-    known = protocols() if known is None else known
-    options = {"workers": workers, "progress": progress, "dry_run": dry_run, "known": known}
-    return [_harvest_safely(source, store, settings, options) for source in sources]
+    ending = Stop(stop)
+    options: dict[str, Any] = {
+        "workers": workers,
+        "tell": tell,
+        "stop": ending,
+        "dry_run": dry_run,
+        "known": protocols() if known is None else known,
+        "hosts": Hosts(),
+    }
+    with ThreadPoolExecutor(settings.harvests, thread_name_prefix="harvest") as pool:
+        begun = [pool.submit(harvest_safely, source, store, settings, **options) for source in sources]
+        try:
+            return [each.result() for each in begun]
+        except BaseException:
+            ending.set()
+            raise
 
 
-def _harvest_safely(source: Source, store: Store, settings: Settings, options: Mapping[str, Any]) -> Run:
+def harvest_safely(source: Source, store: Store, settings: Settings, *, tell: Tell, **options: Any) -> Run:
+    """Harvest one source as `harvest_source` does, and return a run whatever happens; every end is told."""
+    begun = now()
     try:
-        return harvest_source(source, store, settings, **options)
-    except CatalogError as error:
-        note = _told(error)
+        run = harvest_source(source, store, settings, tell=tell, **options)
+    except Stopped:
+        note = "it was stopped; the next harvest goes on"
+        run = Run(id=0, source=source.id, state="running", started=begun, note=note)
+    except LeaseHeld as error:
+        tell(Event(event="skipped", source=source.id, reason=told(error)))
+        return Run(id=0, source=source.id, state="failed", started=begun, ended=now(), note=told(error))
     except Exception as error:  # noqa: BLE001 - told in the run
-        _LOG.exception("the harvest of %s broke", source.id)
-        note = _told(error)
-    _LOG.warning("%s was not harvested: %s", source.id, note)
-    return Run(id=0, source=source.id, state="failed", started=now(), ended=now(), note=note)
-
-
-def _told(error: Exception) -> str:
-    """What everybody may read of an error: never a path of this machine, nor what cannot be kept."""
-    if isinstance(error, CatalogError):
-        said = f"{error.code}: {error.message}"
-    else:
-        said = f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
-    return printable(said)[:_LONGEST]
+        if not isinstance(error, CatalogError):
+            _LOG.exception("the harvest of %s broke", source.id)
+        note = told(error)
+        run = Run(id=0, source=source.id, state="failed", started=begun, ended=now(), note=note)
+    if run.id == 0 and run.state == "failed":
+        _LOG.warning("%s was not harvested: %s", source.id, run.note)
+    tell(Event(event="finished", source=source.id, run=run))
+    return run
 
 
 def harvest_source(  # noqa: PLR0913 - options by name
@@ -118,7 +119,9 @@ def harvest_source(  # noqa: PLR0913 - options by name
     settings: Settings,
     *,
     workers: Workers | None,
-    progress: Progress | None = None,
+    tell: Tell = silent,
+    stop: Stop | None = None,
+    hosts: Hosts | None = None,
     dry_run: bool = False,
     fetch: Door | None = None,
     known: Mapping[str, Harvester] | None = None,
@@ -135,7 +138,9 @@ def harvest_source(  # noqa: PLR0913 - options by name
         store: Where it is kept.
         settings: The limits.
         workers: Processes that read files; None where the source has none.
-        progress: Told of what was done, after each write.
+        tell: Told when it begins, and of what was done after each write.
+        stop: Ends it, at its page.
+        hosts: Who is being asked by all sources of this process.
         dry_run: Read everything, and write nothing.
         fetch: The door to the network; one by the settings if not given.
         known: Harvesters by protocol; `protocols()` if not given.
@@ -144,20 +149,32 @@ def harvest_source(  # noqa: PLR0913 - options by name
         BadSource: There is no such protocol, or an option of the runner is wrong.
         LeaseHeld: Another harvest of the source is running.
         LeaseLost: This harvest was so slow that another took over; what it kept until then is kept.
+        Stopped: `stop` was set: the run is left as it is, and the next harvest goes on with it.
     """
     harvester = _harvester(source, protocols() if known is None else known)
-    since = _since(source, store, incremental=getattr(harvester, "INCREMENTAL", False))
-    limits = Limits.of(source)
+    since = changed_since(source, store, incremental=getattr(harvester, "INCREMENTAL", False))
+    limits, ending = Limits.of(source), Stop(stop)
+    ending.check()
+    robots = bool(getattr(harvester, "ROBOTS", False))
     with contextlib.ExitStack() as stack:
-        door = fetch or stack.enter_context(Fetch(settings, source, workers, until=limits.until))
+        door = fetch or stack.enter_context(
+            Fetch(settings, source, workers, until=limits.until, hosts=hosts, stop=ending, robots=robots)
+        )
         if dry_run:
             whole = source.model_copy(update={"resume": None, "changed_since": None})
-            return _harvest(_entries(harvester, whole, door, limits), Rehearsal(source, store), progress)
+            listing = Listing(harvester, whole, door, limits, ending)
+            return _harvest(listing, Rehearsal(source, store), tell)
+        before = store.runs(source.id, limit=RUNS_LOOKED_BACK, quarantine=0)
         books = Books(source, store, settings, incremental=since is not None)
-        carried = _carried(books.run, store.runs(source.id, limit=3, quarantine=0))
-        begun = _begun(source, books.run, carried, since)
+        carried = carried_on(books.run, before)
+        listing = Listing(
+            harvester, _begun(source, books.run, carried, since), door, limits, ending, carried=carried
+        )
+        expected = None if books.run.incremental else store.sources().get(source.id, 0)
+        tell(Event(event="started", source=source.id, expected=expected))
         with books.alive():
-            return _harvest(_entries(harvester, begun, door, limits, carried), books, progress)
+            resting = told_rest(before, settings.failures_before_rest, time.time())
+            return _harvest(listing, books, tell, resting)
 
 
 def _harvester(source: Source, known: Mapping[str, Harvester]) -> Harvester:
@@ -178,112 +195,31 @@ def _begun(source: Source, run: Run, carried: str | None, since: str | None) -> 
     )
 
 
-def _since(source: Source, store: Store, *, incremental: bool) -> str | None:
-    """Since when changes are asked for; None for a full listing."""
-    days = number(source, "full_every_days", _FULL_EVERY_DAYS)
-    last = store.last_complete(source.id)
-    if not incremental or last is None:
-        return None
-    runs = store.runs(source.id, limit=_RUNS_LOOKED_BACK, quarantine=0)
-    if runs[0].state == "running" and not runs[0].incremental:
-        return None  # a full listing was cut off: it goes on
-    full = [run.started for run in runs if run.state == "complete" and not run.incremental]
-    if not full or seconds(now()) - seconds(full[0]) > days * _DAY:
-        return None
-    moment = datetime.fromtimestamp(seconds(last) - _OVERLAP_SECONDS, UTC)
-    return canonical(moment.isoformat())
-
-
-def _carried(run: Run, runs: Sequence[Run]) -> str | None:
-    """The page at which a run carries on the listing that broke in the run before it; None for a new listing.
-
-    A page at which the listing broke twice is not carried on a third time: what comes before it is due.
-    """
-    earlier = [other for other in runs if other.id < run.id]
-    if run.incremental or not earlier or earlier[0].incremental or earlier[0].state != "incomplete":
-        return None
-    page = earlier[0].checkpoint
-    if not page or seconds(run.started) - seconds(earlier[0].started) > _DAY:
-        return None
-    twice = len(earlier) > 1 and earlier[1].state == "incomplete" and earlier[1].checkpoint == page
-    return None if twice else page
-
-
-def _entries(
-    harvester: Harvester, source: Source, door: Door, limits: Limits, carried: str | None = None
-) -> Iterator[Entry]:
-    """List and read; a listing that was carried on is listed from its start, too, up to where it began."""
-    documents = _forward(harvester.harvest(source, door))
-    if carried is not None:
-        whole = source.model_copy(update={"resume": None})
-        before = _forward(harvester.harvest(whole, door))
-        documents = chain(documents, takewhile(lambda document: document.page != carried, before))
-    return (_entry(harvester, document) for document in limits.within(documents))
-
-
-def _forward(documents: Iterable[Document]) -> Iterator[Document]:
-    """Let documents through while their pages go on: a page that comes back would come for ever."""
-    left: set[str] = set()
-    page = ""
-    for document in documents:
-        if document.page != page:
-            left.add(page)
-            page = document.page
-            if page in left and page:
-                raise IncompleteListing(f"the listing came back to its page {page[:200]!r}")
-        yield document
-
-
-def _entry(harvester: Harvester, document: Document) -> Entry:
-    """Read a document; whatever goes wrong with it is its quarantine, not the end of the run."""
-    record, reason = None, document.problem
-    if reason is None:
-        try:
-            record = harvester.read(document)
-            reason = _misnamed(record, document)
-        except BadDocument as error:
-            reason = printable(error.message)
-        except Exception as error:  # noqa: BLE001 - told in quarantine
-            _LOG.exception("%s: reading %s broke", document.source, document.native_id[:200])
-            reason = _told(error)
-    return Entry(
-        document=document, record=None if reason else record, reason=reason[:_LONGEST] if reason else None
-    )
-
-
-def _misnamed(record: Record, document: Document) -> str | None:
-    said = (record.id, record.source, record.native_id, record.document_hash)
-    if said == (document.id, document.source, document.native_id, document.hash):
-        return None
-    return "the record that was read does not carry the id, source and hash of its document"
-
-
-def _harvest(entries: Iterator[Entry], ledger: Ledger, progress: Progress | None) -> Run:
+def _harvest(listing: Listing, ledger: Ledger, tell: Tell, resting: str = "") -> Run:
     """Keep batch after batch, end the run by how the listing ended, and return it."""
-    seen, tally = 0, Counts()
+    seen = 0
     state: State = "complete"
     note = ""
     try:
-        for page, batch in _batches(entries):
-            tally = _added(tally, ledger.keep(batch, page))
-            seen += len(batch)
-            if progress:
-                progress(ledger.run.source, seen, tally.new, tally.changed, tally.quarantined)
+        for seen in _kept(listing.entries(), ledger, tell):  # noqa: B007 - the last counts
+            pass
     except LeaseLost:
         raise
     except CatalogError as error:
         state = "failed" if isinstance(error, BadSource | StoreError) else "incomplete"
-        note = _told(error)
+        note = told(error)
     except Exception as error:  # noqa: BLE001 - told in the run
         _LOG.exception("%s: the listing broke", ledger.run.source)
-        state, note = "incomplete", _told(error)
+        state, note = "incomplete", told(error)
     except BaseException:
         with contextlib.suppress(CatalogError):
-            ledger.end("incomplete", "it was interrupted")
+            ledger.leave()
         raise
     if state == "incomplete" and not (seen or ledger.run.seen):
         state = "failed"
-    run = ledger.end(state, note)
+    if listing.deleted:
+        note = f"{note}; {listing.deleted} deleted at the source".removeprefix("; ")
+    run = ledger.end(state, (note + resting)[:LONGEST] if state == "failed" else note)
     level = logging.INFO if run.state == "complete" else logging.WARNING
     _LOG.log(
         level, "%s: run %d %s, %d seen, %s %s", run.source, run.id, run.state, run.seen, run.counts, run.note
@@ -291,27 +227,16 @@ def _harvest(entries: Iterator[Entry], ledger: Ledger, progress: Progress | None
     return run
 
 
+def _kept(entries: Iterator[Entry], ledger: Ledger, tell: Tell) -> Iterator[int]:
+    """Keep batch after batch; yield how many datasets were seen so far, by this call."""
+    seen, tally = 0, Counts()
+    with contextlib.closing(entries):  # type: ignore[type-var]
+        for page, batch in batches(entries):
+            tally = _added(tally, ledger.keep(batch, page))
+            seen += len(batch)
+            tell(Event(event="page", source=ledger.run.source, page=page, seen=seen, **tally.model_dump()))
+            yield seen
+
+
 def _added(first: Counts, second: Counts) -> Counts:
     return Counts(**{name: count + getattr(second, name) for name, count in first.model_dump().items()})
-
-
-def _batches(entries: Iterator[Entry]) -> Iterator[tuple[str, list[Entry]]]:
-    """Gather the entries of a page into batches; what came before a fault comes out before it."""
-    batch: list[Entry] = []
-    page, size, begun = "", 0, time.monotonic()
-    try:
-        for entry in entries:
-            slow = time.monotonic() - begun > _BATCH_SECONDS
-            full = len(batch) >= BATCH or size >= _BATCH_BYTES or slow
-            if batch and (full or entry.document.page != page):
-                yield page, batch
-                batch, size, begun = [], 0, time.monotonic()
-            page = entry.document.page
-            batch.append(entry)
-            size += len(entry.document.content)
-    except Exception:
-        if batch:
-            yield page, batch
-        raise
-    if batch:
-        yield page, batch

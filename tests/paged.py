@@ -12,6 +12,7 @@ from catalog.settings import Settings
 from catalog.source import Document, Source
 from catalog.stores import Run
 from harvesters import Fetch
+from harvesters._events import Event
 from harvesters._run import harvest_source
 
 
@@ -67,11 +68,12 @@ def main() -> None:
     store = open_store(home)
     limits = settings(home, lease_seconds=lease_seconds)
 
-    def tell(_source: str, seen: int, *_counts: int) -> None:
-        sys.stdout.write(f"{seen}\n")
-        sys.stdout.flush()
+    def tell(event: Event) -> None:
+        if event.event == "page":
+            sys.stdout.write(f"{event.seen}\n")
+            sys.stdout.flush()
 
-    run: Run = harvest_source(source(url), store, limits, workers=None, known=KNOWN, progress=tell)
+    run: Run = harvest_source(source(url), store, limits, workers=None, known=KNOWN, tell=tell)
     sys.stdout.write(run.model_dump_json())
     store.close()
 

@@ -67,15 +67,18 @@ def test_wrong_usage_is_exit_2_and_an_unknown_source_exit_1(sample_home):
     assert (ran.returncode, b"there is no source" in ran.stderr) == (1, True)
 
 
+def harvested(*words, home):
+    """The run that the last event of a harvest tells of."""
+    return json.loads(bienmo("harvest", *words, "--json", home=home).stdout.splitlines()[-1])["run"]
+
+
 def test_a_dry_run_keeps_nothing(tmp_path):
-    ran = bienmo("harvest", "sample", "--dry-run", "--json", home=tmp_path)
-    assert json.loads(ran.stdout)["runs"][0]["counts"]["new"] == 5
+    assert harvested("sample", "--dry-run", home=tmp_path)["counts"]["new"] == 5
     assert json.loads(bienmo("search", "--json", home=tmp_path).stdout)["numberMatched"] == 0
 
 
 def test_a_second_harvest_changes_nothing(tmp_path):
-    first = json.loads(bienmo("harvest", "sample", "--json", home=tmp_path).stdout)["runs"][0]
-    second = json.loads(bienmo("harvest", "sample", "--json", home=tmp_path).stdout)["runs"][0]
+    first, second = (harvested("sample", home=tmp_path) for _ in range(2))
     assert (first["counts"]["new"], second["counts"]["new"], second["counts"]["unchanged"]) == (5, 0, 5)
     assert second["counts"]["changed"] == 0
 

@@ -546,5 +546,7 @@ def test_an_interrupted_harvest_gives_its_lease_back(shop: Shop) -> None:
     shop.names = numbered(30)
     with pytest.raises(KeyboardInterrupt):
         shop.harvest(known={"paged": SimpleNamespace(harvest=harvest, read=paged.read)})
-    assert shop.store.runs()[0].state == "incomplete"
-    assert shop.harvest().state == "complete"
+    left = shop.store.runs()[0]
+    assert (left.state, left.checkpoint) == ("running", "0")
+    run = shop.harvest()
+    assert (run.id, run.state, run.seen) == (left.id, "complete", 30)

@@ -1,0 +1,176 @@
+"""The listing of a run: where it begins, what it gives, read into entries, and gathered into batches."""
+
+import logging
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain, takewhile
+
+from catalog.errors import BadDocument, CatalogError, IncompleteListing
+from catalog.instant import canonical, now, seconds
+from catalog.record import Record
+from catalog.source import Document, Source, printable
+from catalog.stores import Entry, Run, Store
+from harvesters import Fetch as Door
+from harvesters import Harvester
+from harvesters._ahead import ahead
+from harvesters._limits import Limits, number
+from harvesters._polite import Stop
+
+BATCH = 500
+LONGEST = 2_000  # letters of a reason or a note
+_BATCH_BYTES = 16_000_000
+_BATCH_SECONDS = 2.0
+_OVERLAP_SECONDS = 600  # clocks differ, and a portal's index lags behind its changes
+_DAY = 86_400
+_FULL_EVERY_DAYS = 7
+_RUNS_LOOKED_BACK = 400
+_LOG = logging.getLogger(__name__)
+
+
+def told(error: Exception) -> str:
+    """Return what everybody may read of an error: never a path of this machine, nor what cannot be kept."""
+    if isinstance(error, CatalogError):
+        said = f"{error.code}: {error.message}"
+    else:
+        said = f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
+    return printable(said)[:LONGEST]
+
+
+def changed_since(source: Source, store: Store, *, incremental: bool) -> str | None:
+    """Return since when changes are asked for; None for a full listing. Raises BadSource."""
+    days = number(source, "full_every_days", _FULL_EVERY_DAYS)
+    last = store.last_complete(source.id)
+    if not incremental or last is None:
+        return None
+    runs = store.runs(source.id, limit=_RUNS_LOOKED_BACK, quarantine=0)
+    if runs[0].state == "running" and not runs[0].incremental:
+        return None  # a full listing was cut off: it goes on
+    full = [run.started for run in runs if run.state == "complete" and not run.incremental]
+    if not full or seconds(now()) - seconds(full[0]) > days * _DAY:
+        return None
+    moment = datetime.fromtimestamp(seconds(last) - _OVERLAP_SECONDS, UTC)
+    return canonical(moment.isoformat())
+
+
+def carried_on(run: Run, runs: Sequence[Run]) -> str | None:
+    """Return the page at which a run carries on the listing that broke in the run before it; None for a new listing.
+
+    A page at which the listing broke twice is not carried on a third time: what comes before it is due.
+    """
+    earlier = [other for other in runs if other.id < run.id]
+    if run.incremental or not earlier or earlier[0].incremental or earlier[0].state != "incomplete":
+        return None
+    page = earlier[0].checkpoint
+    if not page or seconds(run.started) - seconds(earlier[0].started) > _DAY:
+        return None
+    twice = len(earlier) > 1 and earlier[1].state == "incomplete" and earlier[1].checkpoint == page
+    return None if twice else page
+
+
+class Listing:
+    """What a source lists, read into entries while the source is asked for what comes next.
+
+    A listing that was carried on is listed from its start, too, up to where it began.
+
+    Args:
+        harvester: The protocol.
+        source: The source, as this run asks it.
+        door: The network, for this source.
+        limits: How much it may give.
+        stop: Ends the listing; it is set when the listing is left before its end.
+        carried: The page that was carried on, None for a listing from the start.
+    """
+
+    def __init__(  # noqa: PLR0913 - options by name
+        self,
+        harvester: Harvester,
+        source: Source,
+        door: Door,
+        limits: Limits,
+        stop: Stop,
+        *,
+        carried: str | None = None,
+    ) -> None:
+        self._harvester, self._source, self._door = harvester, source, door
+        self._limits, self._stop, self._carried = limits, stop, carried
+        self.deleted = 0
+
+    def _documents(self) -> Generator[Document]:
+        documents = _forward(self._harvester.harvest(self._source, self._door))
+        if self._carried is not None:
+            whole = self._source.model_copy(update={"resume": None})
+            before = _forward(self._harvester.harvest(whole, self._door))
+            documents = chain(documents, takewhile(lambda document: document.page != self._carried, before))
+        yield from self._limits.within(documents)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what was read; what its source has deleted is counted, and is missing.
+
+        Raises:
+            Stopped: `stop` was set.
+        """
+        for document in ahead(self._documents(), self._stop):
+            if document.deleted:
+                self.deleted += 1
+            else:
+                yield _entry(self._harvester, document)
+
+
+def _forward(documents: Iterable[Document]) -> Iterator[Document]:
+    """Let documents through while their pages go on: a page that comes back would come for ever."""
+    left: set[str] = set()
+    page = ""
+    for document in documents:
+        if document.page != page:
+            left.add(page)
+            page = document.page
+            if page in left and page:
+                raise IncompleteListing(f"the listing came back to its page {page[:200]!r}")
+        yield document
+
+
+def _entry(harvester: Harvester, document: Document) -> Entry:
+    """Read a document; whatever goes wrong with it is its quarantine, not the end of the run."""
+    record, reason = None, document.problem
+    if reason is None:
+        try:
+            record = harvester.read(document)
+            reason = _misnamed(record, document)
+        except BadDocument as error:
+            reason = printable(error.message)
+        except Exception as error:  # noqa: BLE001 - told in quarantine
+            _LOG.exception("%s: reading %s broke", document.source, document.native_id[:200])
+            reason = told(error)
+    return Entry(
+        document=document, record=None if reason else record, reason=reason[:LONGEST] if reason else None
+    )
+
+
+def _misnamed(record: Record, document: Document) -> str | None:
+    said = (record.id, record.source, record.native_id, record.document_hash)
+    if said == (document.id, document.source, document.native_id, document.hash):
+        return None
+    return "the record that was read does not carry the id, source and hash of its document"
+
+
+def batches(entries: Iterator[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+    """Gather the entries of a page into batches; what came before a fault comes out before it."""
+    batch: list[Entry] = []
+    page, size, begun = "", 0, time.monotonic()
+    try:
+        for entry in entries:
+            slow = time.monotonic() - begun > _BATCH_SECONDS
+            full = len(batch) >= BATCH or size >= _BATCH_BYTES or slow
+            if batch and (full or entry.document.page != page):
+                yield page, batch
+                batch, size, begun = [], 0, time.monotonic()
+            page = entry.document.page
+            batch.append(entry)
+            size += len(entry.document.content)
+    except Exception:
+        if batch:
+            yield page, batch
+        raise
+    if batch:
+        yield page, batch
