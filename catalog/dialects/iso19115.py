@@ -18,7 +18,7 @@ from catalog.dialects._isoterms import read_licence, read_parties
 from catalog.dialects._isotree import ISO_19115_3, ISO_19139, built
 from catalog.dialects._isowriting import FEATURE_TYPES, FORMAT_WORDS, NOTE, STANDARD_NAME, THEMES, Writing
 from catalog.dialects._record import distributions, record
-from catalog.dialects._ways import way
+from catalog.dialects._ways import VECTOR, way
 from catalog.dialects._xml import Element
 from catalog.errors import BadDocument
 from catalog.record import MOST, Kind, QualityNote, Record, Text, Variable
@@ -31,7 +31,6 @@ _FEATURES: Mapping[str, Kind] = {
     "timeseries": "timeseries", "profile": "profile", "timeseriesprofile": "profile", "trajectory": "trajectory",
     "trajectoryprofile": "profile", "point": "points",
 }  # fmt: skip
-_VECTOR = frozenset({"geojson", "shp", "kml", "kmz", "gpkg", "gml", "wfs", "geopackage", "geodatabase"})
 _COORDINATES = frozenset(
     {
         "time",
@@ -90,7 +89,7 @@ def read_element(document: Document, element: Element) -> Record:
             "themes": tuple(
                 dict.fromkeys(t for name, said in groups if name == THEMES for t in _named(said))
             ),
-            "kind": _kind(root, resource, groups, {one.format for one in ways}),
+            "kind": _kind(root, resource, groups, {one.format for one in ways}, measured=bool(variables)),
             "variables": variables,
             "extent": extent,
             "parties": read_parties(root, resource),
@@ -158,9 +157,14 @@ def _named(said: Sequence[Text]) -> Iterator[str]:
 
 
 def _kind(
-    root: Element, resource: Element | None, groups: Sequence[tuple[str, tuple[Text, ...]]], formats: set[str]
+    root: Element,
+    resource: Element | None,
+    groups: Sequence[tuple[str, tuple[Text, ...]]],
+    formats: set[str],
+    *,
+    measured: bool,
 ) -> Kind:
-    """The kind by CF's feature type, the spatial representation, or the formats."""
+    """The kind by CF's feature type, the spatial representation, the formats, or whether anything is measured."""
     for name, said in groups:
         for one in _named(said) if name == FEATURE_TYPES else ():
             if one.lower() in _FEATURES:
@@ -170,7 +174,7 @@ def _kind(
             return _KINDS[code]
     for shape in xml.each(root, "spatialRepresentationInfo/*"):
         return "features" if "Vector" in xml.local(shape) else "grid"
-    return "features" if formats & _VECTOR else "document"
+    return "features" if formats & VECTOR else "points" if measured else "document"
 
 
 def _variables(root: Element, spoken: iso.Tongues) -> tuple[Variable, ...]:

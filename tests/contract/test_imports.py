@@ -22,6 +22,7 @@ SEEN_BY_PROTOCOLS = (
     "catalog.dialects",
     "harvesters._catalogs",
     "harvesters._collections",
+    "harvesters._cswrequests",
     "harvesters._dap",
     "harvesters._oaipages",
     "harvesters._packages",
