@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from lxml import etree
 
 from catalog.dialects import _words as clean
-from catalog.dialects._xml import Element, attribute, each, local, read_xml
+from catalog.dialects._xml import Element, attribute, each, local, read_xml, written
 from catalog.errors import BadDocument
 
 _NOT_METADATA = {"dataset", "catalogRef", "access", "service", "metadata", "datasetScan", "featureCollection"}
@@ -127,7 +127,7 @@ def _written(along: tuple[Element, ...], said: list[Element], address: str) -> s
     given = {**own, "dataType": inherited}
     whole = etree.Element("dataset", {key: value for key, value in given.items() if value})
     whole.extend([deepcopy(one) for one in said])
-    return str(etree.tostring(whole, encoding="unicode"))
+    return written(whole)
 
 
 def _ways(

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from catalog.dialects import _words as clean
 from catalog.dialects._ways import way
+from catalog.dialects._xml import read_xml, written
 from catalog.errors import BadDocument, Unreachable
 from harvesters import Fetch
 from harvesters._dap2 import Leaf, decoded, read_das, read_dds, read_numbers
@@ -52,10 +53,11 @@ def describe(address: str, fetch: Fetch) -> dict[str, Any]:
 
 def _described_by_dmr(address: str, fetch: Fetch, refusal: Unreachable) -> dict[str, Any]:
     try:
-        dmr = decoded(fetch.get(f"{address}.dmr").content)
+        content = fetch.get(f"{address}.dmr").content
     except Unreachable as error:
         raise refusal from error
-    return {"address": address, "dmr": dmr, "coverage": dict(fetch.cover(read_dmr(dmr.encode()), {}))}
+    coverage = dict(fetch.cover(read_dmr(content), {}))
+    return {"address": address, "dmr": written(read_xml(content)), "coverage": coverage}
 
 
 def _coverage(

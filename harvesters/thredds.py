@@ -1,21 +1,20 @@
 """THREDDS data servers, and all that serve their catalogs (Hyrax): the tree of catalog.xml from an address down.
 
 "THREDDS Client Catalog Specification" 1.0.7, InvCatalog 0.6 and 1.0. A dataset is described by its own attributes over
-OPeNDAP, else by the NetCDF Subset Service, and by what the catalog says of it, which fills the gaps.
+OPeNDAP, else by the NetCDF Subset Service or the ISO service, and by what the catalog says of it, which fills the gaps.
 """
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from catalog import instant
 from catalog.dialects import _words as clean
-from catalog.dialects import acdd
+from catalog.dialects import acdd, iso19115
 from catalog.dialects._json import read_json
 from catalog.dialects._ways import FORMATS, format_of, way
-from catalog.dialects._xml import Element, first, read_xml, text
+from catalog.dialects._xml import Element, first, read_xml, text, written
 from catalog.errors import BadDocument, BadSource, IncompleteListing, LimitExceeded, SourceError, Unreachable
 from catalog.record import Record
 from catalog.source import Document, Source
@@ -28,11 +27,13 @@ INCREMENTAL = True
 MOST_CATALOGS = 10_000
 MOST_DEPTH = 30
 _PAGE = 50
-_DETAILS = ("auto", "dap", "ncss", "none")
+_DETAILS = ("auto", "dap", "ncss", "iso", "none")
 _DAP = {"opendap", "dods", "dap"}
 _NCSS = {"netcdfsubset", "ncss"}
+_ISO = {"iso"}
+_DESCRIBED_BY = (("dap", _DAP), ("ncss", _NCSS), ("iso", _ISO))
 _FILES = {"httpserver", "http"}
-_LOG = logging.getLogger(__name__)
+_OURS = {"id", "source", "native_id", "document_hash", "distributions", "quality"}
 _Page = tuple[str, str, Entry | Document]
 
 
@@ -150,20 +151,28 @@ def _described(entry: Entry, url: str, fetch: Fetch, details: str) -> dict[str, 
     """
     said: dict[str, Any] = {"catalog": url, "dataset": entry.metadata, "ways": entry.ways}
     refused: list[str] = []
-    for kind, address in sorted(entry.ways, key=lambda found: found[0] not in _DAP):
+    found = [
+        (key, address)
+        for key, kinds in _DESCRIBED_BY
+        for kind, address in entry.ways
+        if kind in kinds and details in {"auto", key}
+    ]
+    for key, address in found:
         try:
-            if kind in _DAP and details in {"auto", "dap"}:
-                return {**said, "dap": _dap.describe(address, fetch)}
-            if kind in _NCSS and details in {"auto", "ncss"}:
-                return {
-                    **said,
-                    "ncss": fetch.get(f"{address}/dataset.xml").content.decode("utf-8", "replace"),
-                }
+            return {**said, key: _asked(key, address, fetch)}
         except (Unreachable, BadDocument) as error:
             if isinstance(error, Unreachable) and not is_refusal(error):
                 raise
             refused.append(error.message[:500])
     return {**said, "refused": refused}
+
+
+def _asked(key: str, address: str, fetch: Fetch) -> Any:
+    """The description of a dataset by one of its services. Raises SourceError or BadDocument."""
+    if key == "dap":
+        return _dap.describe(address, fetch)
+    content = fetch.get(f"{address}/dataset.xml" if key == "ncss" else address).content
+    return written(read_xml(content))
 
 
 def read(document: Document) -> Record:
@@ -175,26 +184,46 @@ def read(document: Document) -> Record:
     given = clean.mapping(read_json(document.content))
     dataset = _dataset(given.get("dataset"))
     header = _header(given, dataset)
-    told, coverage = clean.mapping(header.get("attributes")), clean.mapping(header.get("coverage"))
-    refused = (
-        [clean.words(one, 500) for one in given["refused"]] if isinstance(given.get("refused"), list) else []
-    )
-    problems = [
-        {"code": "not-described", "text": f"a service gives no description: {one}"} for one in refused
-    ]
-    spare = {**metadata.attributes(dataset), "metadata_link": _page(given.get("catalog"), dataset)}
-    if {"metadata_link", "infourl"} & {key.lower() for key in told}:
-        del spare["metadata_link"]
-    ways = [*header.get("distributions", ()), *_distributions(given, dataset, told=bool(given.get("dap")))]
-    return acdd.read_header(
+    coverage = clean.mapping(header.get("coverage"))
+    record = acdd.read_header(
         document,
         {
             **header,
-            "attributes": metadata.filled(told, spare, coverage),
-            "coverage": {**coverage, "problems": [*clean.objects(coverage.get("problems")), *problems]},
-            "distributions": ways,
+            "attributes": _attributes(given, dataset, clean.mapping(header.get("attributes")), coverage),
+            "coverage": {**coverage, "problems": list(_problems(given, coverage))},
+            "distributions": [*header.get("distributions", ()), *_distributions(given, dataset)],
         },
     )
+    return _by_iso(record, document, given["iso"]) if isinstance(given.get("iso"), str) else record
+
+
+def _attributes(
+    given: Mapping[str, Any], dataset: Element, told: Mapping[str, Any], coverage: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The data's own attributes, filled with what the catalog says; the page for people is the server's."""
+    paged = {"metadata_link", "infourl"} & {key.lower() for key in told}
+    page = {} if paged else {"metadata_link": _page(given.get("catalog"), dataset)}
+    return metadata.filled(told, {**metadata.attributes(dataset), **page}, coverage)
+
+
+def _problems(given: Mapping[str, Any], coverage: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from clean.objects(coverage.get("problems"))
+    for one in given["refused"] if isinstance(given.get("refused"), list) else ():
+        yield {
+            "code": "not-described",
+            "text": f"a service gives no description: {clean.words(one, 500)}",
+        }
+
+
+def _by_iso(record: Record, document: Document, said: str) -> Record:
+    """The record with what its ISO metadata say, but for its ways: those are the catalog's."""
+    found = iso19115.read(document.model_copy(update={"content": said.encode("utf-8", "replace")}))
+    known = {
+        name: value
+        for name in set(Record.model_fields) - _OURS
+        if (value := getattr(found, name)) != Record.model_fields[name].default
+    }
+    return record.model_copy(update=known)
 
 
 def _dataset(given: Any) -> Element:
@@ -220,8 +249,9 @@ def _page(catalog: Any, dataset: Element) -> str | None:
     return f"{url.removesuffix('.xml')}.html?dataset={quote(called, safe='/')}"
 
 
-def _distributions(given: Mapping[str, Any], dataset: Element, *, told: bool) -> Iterator[Mapping[str, Any]]:
-    """The ways to the data by their services; that over OPeNDAP is `told` already where it was described."""
+def _distributions(given: Mapping[str, Any], dataset: Element) -> Iterator[Mapping[str, Any]]:
+    """The ways to the data by their services, but for that over OPeNDAP where it was described: it is known."""
+    told = isinstance(given.get("dap"), dict)
     ways = given["ways"] if isinstance(given.get("ways"), list) else []
     for item in ways:
         kind, address = (clean.words(part) for part in item) if _is_pair(item) else (None, None)

@@ -107,3 +107,8 @@ def attribute(element: Element | None, name: str) -> str | None:
     return next(
         (str(value) for key, value in element.attrib.items() if str(key).rpartition("}")[2] == name), None
     )
+
+
+def written(element: Element) -> str:
+    """Return an element as text, without a declaration of its encoding."""
+    return str(etree.tostring(element, encoding="unicode", with_tail=False))

@@ -13,12 +13,13 @@ from siphon.catalog import TDSCatalog
 from siphon.ncss_dataset import NCSSDataset
 
 from catalog.errors import BadSource, IncompleteListing, LimitExceeded, SourceError, Unreachable
-from catalog.record import Record
+from catalog.record import BBox, Record
 from catalog.settings import Settings
 from catalog.source import Document, Source
 from harvesters import _threddsmetadata, thredds
 from harvesters._fetch import Fetch
 from portals import Answering, Asked, answer, portal
+from replay import recorded
 
 HEAD = (
     '<catalog xmlns="http://www.unidata.ucar.edu/namespaces/thredds/InvCatalog/v1.0" '
@@ -192,6 +193,35 @@ def test_only_what_was_modified_since_or_does_not_say_is_listed(tmp_path: Path) 
             list(thredds.harvest(source.model_copy(update={"options": {"details": "all"}}), fetch))
         with pytest.raises(BadSource, match="depth"):
             list(thredds.harvest(source.model_copy(update={"options": {"depth": "deep"}}), fetch))
+
+
+def test_recorded_datasets_are_described_by_the_service_that_answers(tmp_path: Path) -> None:
+    with recorded("thredds", tmp_path) as (source, fetch):
+        documents = list(thredds.harvest(source, fetch))
+    found = {one.native_id: thredds.read(one) for one in documents if not one.problem}
+    assert list(found) == [
+        "tonkin/tonkin_20190101.nc", "tonkin/currents", "secret", "tonkin/eddies", "bach_long_vi.nc4", "con_co.csv",
+    ]  # fmt: skip
+    ways = {
+        name: [(way.protocol, way.format) for way in record.distributions] for name, record in found.items()
+    }
+    others = [("wms", "wms"), ("other", "ncss"), ("other", "iso")]
+    assert ways["tonkin/tonkin_20190101.nc"] == [("opendap", "opendap"), ("http", "netcdf"), *others]
+    assert ways["bach_long_vi.nc4"] == [("http", "netcdf")]
+    dap, ncss, refused, iso, buoy, _ = found.values()
+    assert dap.title.best("en") == 'Sea surface temperature, "Gulf of Tonkin"'
+    assert (dap.distributions[1].size, dap.modified) == (1892, "2019-01-02T03:04:05Z")
+    assert [party.name for party in dap.parties] == ["Lê Thị Sóng", "Trần Văn Gió", "Viện Biển Mở"]  # its own
+    assert ncss.variables[-1].shape == (7, 21, 21)
+    assert [(party.name, party.email) for party in ncss.parties] == [("Viện Biển Mở", "lien-he@bien.example")]
+    assert [note.code for note in refused.quality] == ["not-described"] * 3
+    assert refused.extent.boxes == (BBox(west=105, south=17, east=110, north=22),)  # inherited
+    assert (iso.title.words, iso.extent.boxes[0].west) == ({"und": "Eddies of the gulf, déjà vu"}, 106)
+    assert iso.licence is not None
+    assert iso.licence.spdx == "CC-BY-4.0"
+    assert buoy.extent.time is not None
+    assert (buoy.kind, buoy.extent.time.end) == ("timeseries", "2020-01-03T00:00:00Z")
+    assert (buoy.summary, buoy.variables[0].standard_name) == (None, "sea_surface_wave_significant_height")
 
 
 def test_a_server_configuration_is_read_as_it_would_be_served(tmp_path: Path) -> None:
