@@ -7,13 +7,14 @@ token, a body to post), an empty page is not the last one while it has such a li
 import ipaddress
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from catalog.dialects import _words as clean
-from catalog.dialects._json import read_json
+from catalog.dialects._json import MAX_DIGITS, read_json
 from catalog.errors import BadDocument, CatalogError, IncompleteListing, Unreachable
 from catalog.source import Document, Source
 from harvesters import Fetch
@@ -24,7 +25,7 @@ ROWS = 100
 _MOST_BARREN = 30
 _OK = 200
 _REFUSED = range(400, 500)
-_MATCHED = ("numberMatched", "matched", "totalResults")
+_MATCHED = ("numberMatched", "matched", "totalResults", "@iot.count")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ def get(fetch: Fetch, ask: Ask) -> tuple[str, Mapping[str, Any]]:
     Raises:
         SourceError: No answer, or none that is a JSON object.
     """
+    url, value, _ = _got(fetch, ask)
+    return url, value
+
+
+def _got(fetch: Fetch, ask: Ask) -> tuple[str, Mapping[str, Any], bool]:
+    """As `get`, and whether the whole answer is strict JSON."""
     if ask.body is None:
         answer = fetch.get(ask.url)
         url, content = answer.url, answer.content
@@ -91,38 +98,40 @@ def get(fetch: Fetch, ask: Ask) -> tuple[str, Mapping[str, Any]]:
             )
         url, content = ask.url, posted.content
     try:
-        value = _spoilt(content)
+        value, is_strict = _spoilt(content)
     except BadDocument as error:
         raise Unreachable(f"{ask.url[:300]} did not answer with JSON: {error.message}") from error
     if not isinstance(value, dict):
         raise Unreachable(f"{ask.url[:300]} did not answer with a JSON object")
-    return url, value
+    return url, value, is_strict
 
 
 class _Twice:
     """What stands for an object that has a name twice: it cannot be written as JSON."""
 
 
-def _spoilt(content: bytes) -> Any:
-    """JSON, strictly; else with whatever is wrong in some part of it left there for the part's reader to find."""
+def _spoilt(content: bytes) -> tuple[Any, bool]:
+    """JSON and whether it is strict; else what is wrong in some part is left for its reader to find."""
     try:
-        return read_json(content)
+        return read_json(content), True
     except BadDocument as error:
         try:
-            return json.loads(
+            value = json.loads(
                 content.decode("utf-8-sig", "surrogateescape"),
                 object_pairs_hook=lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else _Twice(),
-                parse_int=lambda digits: int(digits) if len(digits) < 4_000 else math.nan,  # noqa: PLR2004
+                parse_int=lambda digits: int(digits) if len(digits) < MAX_DIGITS else math.nan,
             )
         except (ValueError, RecursionError):
             raise error from None
+        return value, False
 
 
-def _dumped(element: Any) -> tuple[bytes, str | None]:
+def _dumped(element: Any, *, is_strict: bool) -> tuple[bytes, str | None]:
     """An element as JSON, and what is wrong with it."""
     try:
         content = json.dumps(element, sort_keys=True).encode()
-        read_json(content)
+        if not is_strict:
+            read_json(content)
     except BadDocument as error:
         return b"", f"{error.code}: {error.message}"
     except (TypeError, RecursionError):
@@ -185,6 +194,9 @@ def following(value: Mapping[str, Any], base: str, asked: Ask) -> Ask | None:
     return Ask(href, json.dumps({**before, **clean.mapping(chosen.get("body"))}, sort_keys=True))
 
 
+Follows = Callable[[Mapping[str, Any], str, Ask], Ask | None]
+
+
 @dataclass
 class Pages:
     """The elements of a list, page after page, each once.
@@ -198,9 +210,10 @@ class Pages:
         otherwise: How it is asked for where the server does not answer that; None for no other way.
         member: Where a page has its elements.
         given: How many elements the server gave so far, each counted once.
-        count: The most that it said to have.
         value: The page that was read last.
         stop: Whoever lists sets it when nothing of what follows is wanted.
+        follows: Gives the request for the page after one, of its value, its address and how it was asked for.
+        named: Where an element has its id.
     """
 
     fetch: Fetch
@@ -208,10 +221,13 @@ class Pages:
     member: str
     otherwise: Ask | None = None
     given: int = 0
-    count: int = 0
     value: Mapping[str, Any] = field(default_factory=dict)
     url: str = ""
     stop: bool = False
+    _counts: list[int] = field(default_factory=list)
+    _is_strict: bool = True
+    follows: Follows = following
+    named: str = "id"
     _seen: set[str] = field(default_factory=set)
 
     def list(self, resume: str | None = None) -> Iterator[Listed]:
@@ -241,7 +257,7 @@ class Pages:
                 fresh += 1
                 yield element
             cursor, barren = here, 0 if fresh else barren + 1
-            following_ = None if self.stop else following(self.value, self.url, ask)
+            following_ = None if self.stop else self.follows(self.value, self.url, ask)
             if following_ is None or (following_ in asked and 0 < self.count <= self.given):
                 break
             if following_ in asked or barren == _MOST_BARREN:
@@ -252,6 +268,12 @@ class Pages:
         if self.given < self.count and not self.stop:
             raise self._incomplete("that is fewer than it counts")
 
+    @property
+    def count(self) -> int:
+        """How many are to be given: as many as there were at first, the most there were if any were removed since."""
+        grew = all(one <= other for one, other in pairwise(self._counts))
+        return max(self._counts[:1] if grew else self._counts, default=0)
+
     def _incomplete(self, why: str) -> IncompleteListing:
         return IncompleteListing(
             f"{self.first.url[:300]} counts {self.count:,} and gave {self.given:,}: {why}",
@@ -259,23 +281,23 @@ class Pages:
         )
 
     def _read(self, ask: Ask) -> None:
-        self.url, self.value = get(self.fetch, ask)
+        self.url, self.value, self._is_strict = _got(self.fetch, ask)
         if not isinstance(self.value.get(self.member), list):
             raise Unreachable(f"{ask.url[:300]} did not answer with a list of {self.member}")
         context = clean.mapping(self.value.get("context"))
         said = (clean.whole({**context, **self.value}.get(name)) for name in _MATCHED)
-        self.count = max(self.count, next((number for number in said if number is not None), 0))
+        self._counts += [number for number in said if number is not None][:1]
 
     def _elements(self, cursor: str) -> Iterator[Listed]:
         """What is new on the page; a name that is there twice was given twice, one of an earlier page was not."""
         before = frozenset(self._seen)
         for element in self.value[self.member]:
-            name = clean.words(clean.mapping(element).get("id"), 20_000)
+            name = clean.words(clean.mapping(element).get(self.named), 20_000)
             native_id = name or f"row {self.given}"
             self.given += native_id not in before
             if native_id not in self._seen:
                 self._seen.add(native_id)
-                content, problem = _dumped(element)
+                content, problem = _dumped(element, is_strict=self._is_strict)
                 nameless = None if name else "bad-document: it has no id"
                 yield Listed(cursor, native_id, content, problem or nameless)
 
