@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from catalog.commands import HomeOption, JsonOption, out, print_json, runs
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
@@ -27,17 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _err = Console(stderr=True)
-_PIPE_WIDTH = 240
+app.add_typer(runs)
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Data home; also BIENMO_HOME.", file_okay=False, show_default=False),
-]
 SourcesOption = Annotated[
     Path | None,
     typer.Option("--sources", help="The sources.toml to use.", dir_okay=False, show_default=False),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly what the API answers.")]
 
 
 def main() -> None:
@@ -180,17 +176,18 @@ def search(
     bbox: Annotated[str, typer.Option(help="west,south,east,north in degrees.")] = "",
     time: Annotated[str, typer.Option(help="first/last, ISO 8601.")] = "",
     limit: Annotated[int, typer.Option(help="Records to show.")] = 20,
+    asof: Annotated[str, typer.Option(help="As they were at this instant, ISO 8601.")] = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Search the catalog."""
     from catalog.interfaces import api
 
-    given = {"q": text, "bbox": bbox, "time": time, "limit": str(limit) if limit != 20 else ""}  # noqa: PLR2004
+    given = {"q": text, "bbox": bbox, "time": time, "asof": asof, "limit": str(limit) if limit != 20 else ""}  # noqa: PLR2004
     with _opened(home) as catalog:
         answer = api.datasets(catalog, {key: value for key, value in given.items() if value})
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     table = Table(Column("id", no_wrap=True), "title", "kind", Column("time", no_wrap=True), box=None)
     for item in answer["items"]:
@@ -200,13 +197,14 @@ def search(
         table.add_row(
             item["id"], words.get("vi") or words.get("en") or next(iter(words.values())), item["kind"], when
         )
-    _out().print(table)
+    out().print(table)
     _err.print(f"{answer['numberReturned']} of {answer['numberMatched']}", highlight=False)
 
 
 @app.command()
 def show(
     record_id: Annotated[str, typer.Argument(metavar="ID")],
+    asof: Annotated[str, typer.Option(help="As it was at this instant, ISO 8601.")] = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
@@ -214,11 +212,11 @@ def show(
     from catalog.interfaces import api
 
     with _opened(home) as catalog:
-        answer = api.dataset(catalog, record_id)
+        answer = api.dataset(catalog, record_id, asof or None)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
-        _out().print_json(data=answer)
+        out().print_json(data=answer)
 
 
 @app.command("subset")
@@ -294,7 +292,7 @@ def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json
     with _opened(home, sources) as catalog:
         answer = api.sources(catalog)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     table = Table(Column("id", no_wrap=True), "protocol", "records", "last run", "url", box=None)
     for item in answer["sources"]:
@@ -303,10 +301,10 @@ def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json
         table.add_row(
             item["id"], item["protocol"] or "", str(item["records"]), last, item["url"] or item["title"]
         )
-    _out().print(table)
+    out().print(table)
 
 
-@app.command("runs")
+@runs.command("list")
 def list_runs(
     source: Annotated[str | None, typer.Argument(help="Runs of this source only.")] = None,
     sources: SourcesOption = None,
@@ -318,7 +316,7 @@ def list_runs(
 
     with _opened(home, sources) as catalog:
         if as_json:
-            _print_json(api.runs(catalog, source))
+            print_json(api.runs(catalog, source))
         else:
             _print_runs(catalog.runs(source), quarantine=False)
 
@@ -328,16 +326,6 @@ def _opened(home: Path | None, sources: Path | None = None) -> Any:
 
     settings = _settings(home, sources)
     return open_catalog(settings, configured(settings))
-
-
-def _out() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-
-
-def _print_json(answer: Any) -> None:
-    from catalog.interfaces.api import dump
-
-    sys.stdout.buffer.write(dump(answer) + b"\n")
 
 
 def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
@@ -361,7 +349,7 @@ def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
             *map(str, (run.id, run.source, run.state, run.seen, counts.new, counts.changed, counts.unchanged)),
             *map(str, (counts.quarantined, run.held, run.withdrawn, f"{run.seconds:.1f}")),
         )  # fmt: skip
-    _out().print(table)
+    out().print(table)
     for run in runs:
         if run.note:
             _err.print(f"{run.source}: {run.note}", markup=False, highlight=False)

@@ -2,9 +2,9 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 from catalog import cutting, estimating, formats, tabling
 from catalog.answers import Answer, of_spool, read_end
@@ -18,10 +18,11 @@ from catalog.data.subset import Cut, Limits
 from catalog.data.tallies import Tallies
 from catalog.data.turns import Turns
 from catalog.data.workers import Workers
-from catalog.errors import NotFound, NotSubsettable, TooBusy, TooLarge
+from catalog.errors import NotSubsettable, TooBusy, TooLarge
 from catalog.estimating import Estimate
+from catalog.histories import Histories, SourceSummary, past
 from catalog.reaching import Remote
-from catalog.record import Distribution, Model, Record
+from catalog.record import Distribution, Record
 from catalog.search import Page, Query
 from catalog.settings import Settings
 from catalog.source import Source
@@ -40,19 +41,6 @@ LARGE_BYTES = 4_000_000
 """Raw bytes of a cut from which on it is large: few of them are made at once."""
 
 
-class SourceSummary(Model):
-    """A source, configured or once harvested: how many records it has, and its last run."""
-
-    id: str
-    protocol: str | None = None
-    url: str | None = None
-    title: str = ""
-    licence_note: str = ""
-    enabled: bool = False
-    records: int = 0
-    last_run: Run | None = None
-
-
 class Catalog:
     """Search, get and cut what a store holds; a context manager that ends its reading processes.
 
@@ -66,7 +54,7 @@ class Catalog:
         self.store = store
         self.settings = settings
         self.tallies = Tallies(settings.home / "tallies")
-        self._sources = tuple(sources)
+        self.histories = Histories(store, sources)
         self._spools = Spools(settings.spool_bytes)
         self._turns = Turns(
             settings.client_active, settings.client_waiting, settings.queue, settings.readers + settings.queue
@@ -119,13 +107,25 @@ class Catalog:
         self.shelf.twins.sweep()
 
     def search(self, query: Query) -> Page:
-        """Return the page of public records that answers a query."""
+        """Return the page of public records that answers a query, as of an instant that it may name.
+
+        Raises:
+            BadRequest: The instant lies in the future.
+            TooBusy: Finding them took too long.
+        """
+        past(query.asof)
         page = self.store.search(query)
         return page.model_copy(update={"items": tuple(map(public, page.items))})
 
-    def get(self, record_id: str) -> Record:
-        """Return a public record. Raises NotFound or Withdrawn."""
-        return public(self.store.get(record_id))
+    def get(self, record_id: str, *, asof: str | None = None) -> Record:
+        """Return a public record, as it was at an instant if one is given.
+
+        Raises:
+            NotFound: There is no such record, or was none yet.
+            Withdrawn: It is no more, or was withdrawn then.
+            BadRequest: The instant cannot be read, or lies in the future.
+        """
+        return public(self.store.get(record_id, asof=past(asof)))
 
     def history(self, record_id: str) -> tuple[Version, ...]:
         """Return the newest hundred versions of a record in public form, oldest first. Raises NotFound."""
@@ -136,32 +136,11 @@ class Catalog:
 
     def sources(self) -> tuple[SourceSummary, ...]:
         """Return the sources, configured ones first in their order, then others that the store has records of."""
-        counts = self.store.sources()
-        configured = {source.id: source for source in self._sources}
-        return tuple(
-            self._summary(name, configured.get(name), counts)
-            for name in dict.fromkeys((*configured, *counts))
-        )
-
-    def _summary(self, name: str, source: Source | None, counts: Mapping[str, int]) -> SourceSummary:
-        run = next(iter(self.store.runs(name, limit=1, quarantine=0)), None)
-        known: dict[str, Any] = {}
-        if source is not None:
-            local = source.protocol == "files"
-            known = {
-                "protocol": source.protocol,
-                "url": None if local else source.url,
-                "title": source.title,
-                "licence_note": source.licence_note,
-                "enabled": source.enabled,
-            }
-        return SourceSummary(id=name, records=counts.get(name, 0), last_run=run, **known)
+        return self.histories.sources()
 
     def runs(self, source: str | None = None, *, limit: int = 50) -> tuple[Run, ...]:
         """Return runs, newest first. Raises NotFound for a source that is neither configured nor harvested."""
-        if source is not None and source not in {known.id for known in self.sources()}:
-            raise NotFound(f"there is no source {source[:60]!r}", hint="see /api/sources for those there are")
-        return self.store.runs(source, limit=limit)
+        return self.histories.runs(source, limit=limit)
 
     def subset(self, record_id: str, cut: Cut, suffix: str, *, client: str = "") -> Answer:
         """Cut a record's data, and write them in the format with this file suffix.

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from catalog import formats
 from catalog.data import subset
-from catalog.errors import BadRequest, CatalogError
+from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.interfaces._describing import PROBLEMS, Described, Id, Suffix, answers
 from catalog.interfaces._sending import INERT, send
 from catalog.record import Record
@@ -19,6 +19,9 @@ from catalog.search import Query as Question
 from catalog.service import Catalog, openables
 
 MAX_RUNS = 500
+MAX_CHANGES = 10_000
+_CHANGES = 1_000
+_ASOF = "As it was at this instant, ISO 8601; a day or year is its first moment."
 
 
 def problem(error: CatalogError, *, instance: str = "") -> dict[str, Any]:
@@ -49,7 +52,7 @@ def datasets(catalog: Catalog, parameters: Mapping[str, str]) -> dict[str, Any]:
     return {
         "numberMatched": page.matched,
         "numberReturned": len(page.items),
-        "items": [_item(record) for record in page.items],
+        "items": [_item(record, question.asof) for record in page.items],
         "facets": {name: [hit.model_dump() for hit in hits] for name, hits in page.facets.items()},
         "links": _page_links(question, page, parameters),
     }
@@ -73,13 +76,21 @@ def _page_links(question: Question, page: Page, parameters: Mapping[str, str]) -
     return links
 
 
-def dataset(catalog: Catalog, record_id: Id) -> dict[str, Any]:
-    """Answer with one record and its links. Raises NotFound or Withdrawn."""
-    return _item(catalog.get(record_id))
+def dataset(catalog: Catalog, record_id: Id, asof: str | None = None) -> dict[str, Any]:
+    """Answer with one record and its links, as of an instant. Raises NotFound, Withdrawn or BadRequest."""
+    return _item(catalog.get(record_id, asof=asof), asof)
 
 
-def _item(record: Record) -> dict[str, Any]:
+def _item(record: Record, asof: str | None = None) -> dict[str, Any]:
+    """A record with its links; one of the past has none to subsets, for the data are those of today."""
     home = f"/api/datasets/{quote(record.id)}"
+    if asof is not None:
+        links = [
+            {"rel": "self", "href": f"{home}?{urlencode({'asof': asof})}", "type": "application/json"},
+            {"rel": "latest-version", "href": home, "type": "application/json"},
+            {"rel": "version-history", "href": f"{home}/history", "type": "application/json"},
+        ]
+        return record.model_dump(mode="json") | {"links": links}
     links = [
         {"rel": "self", "href": home, "type": "application/json"},
         {"rel": "alternate", "href": f"/datasets/{quote(record.id)}", "type": "text/html"},
@@ -108,8 +119,14 @@ def runs(catalog: Catalog, source: str | None = None, limit: int = 50) -> dict[s
     return {"runs": [run.model_dump(mode="json") for run in catalog.runs(source, limit=limit)]}
 
 
+def diff(catalog: Catalog, earlier: int, later: int, limit: int | None, offset: int = 0) -> dict[str, Any]:
+    """Answer with what became of records between the ends of two runs. Raises NotFound, BadRequest or TooBusy."""
+    return catalog.histories.diff(earlier, later, limit=limit, offset=offset).model_dump(mode="json")
+
+
 _ONE = answers(["application/json"], 400, 404, 410)
-_LIST = answers(["application/json"], 400)
+_LIST = answers(["application/json"], 400, 429)
+_DIFF = answers(["application/json"], 400, 404, 429)
 
 
 def router(catalog: Catalog) -> APIRouter:
@@ -157,15 +174,19 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
         ] = None,
         offset: Annotated[str | None, Query(description="Records to leave out at the start.")] = None,
         lang: Annotated[str | None, Query(description="Language of labels: vi or en.")] = None,
+        asof: Annotated[str | None, Query(description=_ASOF)] = None,
     ) -> Response:
         """Search the catalog."""
         return _json(datasets(catalog, parameters_of(request)))
 
     @routes.get("/api/datasets/{record_id}", tags=["datasets"], response_class=Response, responses=_ONE)
-    def get_dataset(request: Request, record_id: Id) -> Response:
+    def get_dataset(
+        request: Request, record_id: Id, asof: Annotated[str | None, Query(description=_ASOF)] = None
+    ) -> Response:
         """Return one record."""
-        _refuse_unknown(request, ())
-        return _json(dataset(catalog, record_id))
+        given = parameters_of(request)
+        _refuse_unknown(request, ("asof",))
+        return _json(dataset(catalog, record_id, given.get("asof") or None))
 
     @routes.get(
         "/api/datasets/{record_id}/history", tags=["datasets"], response_class=Response, responses=_ONE
@@ -249,15 +270,45 @@ def _report_routes(routes: APIRouter, catalog: Catalog) -> None:
         _refuse_unknown(request, ("source", "limit"))
         return _json(runs(catalog, given.get("source") or None, _count(given.get("limit") or "50")))
 
+    @routes.get(
+        "/api/runs/{earlier}/diff/{later}", tags=["sources"], response_class=Response, responses=_DIFF
+    )
+    def get_diff(
+        request: Request,
+        earlier: Annotated[str, Path(description="Number of the run that ended first.")],
+        later: Annotated[str, Path(description="Number of the other run.")],
+        limit: Annotated[
+            str | None, Query(description=f"Changes to give, 1 to {MAX_CHANGES}; {_CHANGES} unless told.")
+        ] = None,
+        offset: Annotated[str | None, Query(description="Changes to leave out at the start.")] = None,
+    ) -> Response:
+        """Return what became of the records of two runs' sources from the end of the one to that of the other."""
+        given = parameters_of(request)
+        _refuse_unknown(request, ("limit", "offset"))
+        most = _count(given.get("limit") or str(_CHANGES), MAX_CHANGES)
+        first = _number("offset", given.get("offset") or "0", 0, 10_000_000)
+        return _json(diff(catalog, _run(earlier), _run(later), most, first))
+
     @routes.get("/health", tags=["health"])
     def health() -> dict[str, Any]:
         """Answer 200 when the catalog can be searched."""
         return {"status": "ok", "records": sum(catalog.store.sources().values())}
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_RUNS):  # noqa: PLR2004
-        raise BadRequest(f"limit={text[:20]!r} cannot be read", hint=f"a whole number from 1 to {MAX_RUNS}")
+def _count(text: str, most: int = MAX_RUNS) -> int:
+    return _number("limit", text, 1, most)
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):  # noqa: PLR2004
+        hint = f"a whole number from {least} to {most}"
+        raise BadRequest(f"{name}={text[:20]!r} cannot be read", hint=hint)
+    return int(text)
+
+
+def _run(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004
+        raise NotFound(f"there is no run {text[:20]!r}", hint="see /api/runs for those there are")
     return int(text)
 
 

@@ -13,12 +13,12 @@ PATHS = [
     "/api/datasets", "/api/datasets/{}", "/api/datasets/{}/history", "/api/datasets/{}/subset.nc",
     "/api/datasets/{}/subset.csv", "/api/datasets/{}/subset.{}", "/api/datasets/{}/subset.csv/estimate",
     "/api/datasets/{}/subset.nc3", "/api/datasets/{}/table.csv", "/api/datasets/{}/table.{}",
-    "/api/datasets/{}/zarr/{}", "/api/datasets/{}/zarr/adt/{}", "/api/sources", "/api/runs", "/health", "/{}",
-    "/", "/datasets/{}", "/sources", "/runs", "/docs",
+    "/api/datasets/{}/zarr/{}", "/api/datasets/{}/zarr/adt/{}", "/api/sources", "/api/runs", "/api/runs/{}/diff/{}",
+    "/health", "/{}", "/", "/datasets/{}", "/sources", "/runs", "/docs",
 ]  # fmt: skip
 NAMES = ["q", "bbox", "time", "variable", "organisation", "source", "theme", "kind", "format", "sort", "limit",
          "offset", "lang", "variables", "depth", "stride", "indices", "coords", "method", "qc", "reduce",
-         "colour", ""]  # fmt: skip
+         "asof", "colour", ""]  # fmt: skip
 nasty = st.one_of(
     st.text(max_size=40),
     st.sampled_from(["nan", "1e999", "-1", "0", "9" * 30, "a/b", "../..", "%00", "\x00", "'", '"', "* OR 1", "1,2,3,4",

@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 from catalog import formats, web
 from catalog.app import MethodNotAllowed
 from catalog.errors import BadRequest, CatalogError, NotFound, TooBusy
+from catalog.histories import SourceSummary
 from catalog.interfaces import api
 from catalog.record import BBox, Kind, Record, Role, Text, TimeRange
 from catalog.search import FACETS, Page, Query
-from catalog.service import SourceSummary
 from catalog.source import Document
 from catalog.stores import Entry, Quarantined, Run, State, memory
 from catalog.vocabulary import label
