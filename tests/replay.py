@@ -20,7 +20,7 @@ def replaying(folder: Path) -> Answering:
     """Answer as the folder has it, by path and, for pages, by `start` or `has`; 404 to anything else.
 
     `has` is a text that the asked address's query (`name=value`, decoded) or the body contains; the first such item
-    answers. An item may have a `status` and `headers`.
+    answers. An item may have a `status` and `headers`, and the address `here` that stands for the server's own in it.
     """
     listed = json.loads((folder / "_index.json").read_text("utf-8"))
 
@@ -29,6 +29,8 @@ def replaying(folder: Path) -> Answering:
         if item is None:
             return [answer(b"not recorded", 404)]
         body = (folder / item["file"]).read_bytes()
+        if "here" in item:
+            body = body.replace(item["here"].encode(), f"http://{asked.headers['host']}".encode())
         return [answer(body, item.get("status", 200), Content_Type=item["type"], **item.get("headers", {}))]
 
     return answering
