@@ -18,7 +18,7 @@ from catalog.dialects._licences import licence
 from catalog.dialects._record import distributions, record
 from catalog.dialects._shapes import geojson_boxes
 from catalog.dialects._texts import language, text
-from catalog.dialects._ways import VECTOR, way
+from catalog.dialects._ways import FORMATS, VECTOR, way
 from catalog.dialects._weblinks import landing_page
 from catalog.errors import BadDocument, BadSource, Unreachable
 from catalog.record import Extent, Licence, Record, Resolution, Text, TimeRange
@@ -236,9 +236,15 @@ def _ways(links: tuple[Given, ...]) -> Iterator[Given]:
         media = kind if kind and "/" in kind else None
         said = kind if not media else clean.name(item.get("protocol"))
         yield way(
-            item.get("href"), said=said, form=None if media else kind, media_type=media, title=_title(item),
+            item.get("href"), said=said, form=_known(kind), media_type=media, title=_title(item),
             size=item.get("length"),
         )  # fmt: skip
+
+
+def _known(kind: str | None) -> str | None:
+    """A type that is a format; catalogues have all sorts of words there (`download`)."""
+    word = (kind or "").lower()
+    return word if word in FORMATS or word in FORMATS.values() else None
 
 
 def _title(item: Given) -> str | None:

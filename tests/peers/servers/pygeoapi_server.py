@@ -1,6 +1,6 @@
 """pygeoapi with its xarray providers for coverages and EDR, under gunicorn as its own image runs it.
 
-Run as `python pygeoapi_server.py PORT NAME=PATH …`.
+Run as `python pygeoapi_server.py PORT NAME=PATH …`; a PATH that ends in `.tinydb` is a catalogue of records.
 """
 
 import os
@@ -8,6 +8,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -36,11 +37,24 @@ def configuration(port: str, files: dict[str, str]) -> dict[str, object]:
             "provider": {"name": "none", "url": "http://127.0.0.1"},
             "contact": {"name": "none"},
         },
-        "resources": {name: collection(path) for name, path in files.items()},
+        "resources": {
+            name: records(path) if path.endswith(".tinydb") else collection(path)
+            for name, path in files.items()
+        },
     }
 
 
-def collection(path: str) -> dict[str, object]:
+def records(path: str) -> dict[str, object]:
+    provider = {"type": "record", "name": "TinyDBCatalogue", "data": path, "id_field": "externalId"}
+    described = collection(path)
+    return {
+        **described,
+        "extents": {"spatial": described["extents"]["spatial"]},  # else it refuses other times of `updated`
+        "providers": [{**provider, "time_field": "updated", "title_field": "title"}],
+    }
+
+
+def collection(path: str) -> dict[str, Any]:
     common = {"data": path, "x_field": "lon", "y_field": "lat", "time_field": "time"}
     native = {"name": "netcdf", "mimetype": "application/x-netcdf"}
     return {
