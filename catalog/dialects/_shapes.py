@@ -42,12 +42,12 @@ def wkt_boxes(text: Any) -> tuple[tuple[BBox, ...], Notes]:
         for part in parts
     ):
         turned, notes = parted([_turned(part) for part in parts])
-        return _joined(turned), (
+        return joined_boxes(turned), (
             *notes,
             note("axes-swapped", "latitudes came before longitudes in the geometry"),
         )
     found, notes = parted(_outer(parts))
-    return _joined(found), notes
+    return joined_boxes(found), notes
 
 
 def _beyond(part: Sequence[float]) -> bool:
@@ -102,11 +102,11 @@ def geojson_boxes(value: Any) -> tuple[tuple[BBox, ...], Notes]:
     features = clean.objects(clean.mapping(value).get("features"))
     gathered = {"geometries": [feature.get("geometry") for feature in features]} if features else value
     found, notes = geometry_boxes(gathered)
-    return _joined(found), notes
+    return joined_boxes(found), notes
 
 
-def _joined(found: tuple[BBox, ...]) -> tuple[BBox, ...]:
-    """Two boxes that meet at the antimeridian, as the one that was cut there (RFC 7946 §3.1.9)."""
+def joined_boxes(found: tuple[BBox, ...]) -> tuple[BBox, ...]:
+    """Return two boxes that meet at the antimeridian as the one that was cut there (RFC 7946 §3.1.9)."""
     match found:
         case (one, other) if (one.south, one.north) == (other.south, other.north):
             west, east = (one, other) if one.east == _HALF else (other, one)
