@@ -28,9 +28,12 @@ SEEN_BY_PROTOCOLS = (
     "harvesters._darwin",
     "harvesters._dwclists",
     "harvesters._folders",
+    "harvesters._links",
+    "harvesters._names",
     "harvesters._oaipages",
     "harvesters._packages",
     "harvesters._sitemaps",
+    "harvesters._things",
     "harvesters._threddsmetadata",
     "harvesters._wanted",
 )
