@@ -1,6 +1,7 @@
 """The command line: demo, harvest, serve, search, show, subset, optimize, sources, runs.
 
-Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of which a source did not end complete.
+Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of which a source did not end complete, or a
+check of which one did not answer.
 """
 
 import os
@@ -12,10 +13,11 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from catalog.commands import HomeOption, JsonOption, out, print_json, runs
+from catalog.commands import HomeOption, JsonOption, RunsGroup, out, print_json, runs
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
@@ -284,7 +286,38 @@ def optimize(
             bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command("sources")
+sources_group = typer.Typer(cls=RunsGroup, name="sources", help="List the sources; see which of them answer.")
+app.add_typer(sources_group)
+
+
+@sources_group.command("check")
+def check_sources(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]…", help="Sources; all enabled if none.")
+    ] = None,
+    sources: SourcesOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Ask each source for its first dataset, and tell which answer; nothing is kept."""
+    from harvesters import _checking
+
+    settings = _settings(home, sources)
+    chosen = _chosen(configured(settings), names or [])
+    with _opened(home, sources) as catalog:
+        found = _checking.check_all(chosen, settings, workers=catalog.workers)
+    if as_json:
+        print_json({"sources": [each.model_dump() for each in found]})
+    else:
+        table = Table(Column("id", no_wrap=True), "answers", "seconds", "said", box=None)
+        for each in found:
+            table.add_row(each.id, "yes" if each.answers else "no", f"{each.seconds:.1f}", escape(each.said))
+        out().print(table)
+    if not all(each.answers for each in found):
+        raise typer.Exit(3)
+
+
+@sources_group.command("list")
 def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002
     """List the sources, how many records each has, and its last run."""
     from catalog.interfaces import api
