@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from catalog.dialects import _words as clean
 from catalog.dialects import schemaorg
@@ -20,6 +19,7 @@ from catalog.errors import BadDocument, SourceError, Unreachable
 from catalog.record import Record
 from catalog.source import Document, Source
 from harvesters import Fetch
+from harvesters._names import called
 from harvesters._sitemaps import Entry, Sitemap, Tree, get_first, read_sitemap
 from harvesters._wanted import Silences, is_wanted, lost
 
@@ -33,7 +33,6 @@ _CONTEXT = {"@vocab": "https://schema.org/", "geosparql": "http://www.opengis.ne
 _TYPE = re.compile(r"application/ld\+json", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?://)?\s*(?:<!\[CDATA\[|<!--)|(?://)?\s*(?:\]\]>|-->)\s*$")
 _CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})")
-_ENDING = re.compile(r"\.(?:jsonld|json|html?|php|aspx?)$", re.IGNORECASE)
 
 
 def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
@@ -62,7 +61,7 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
         if skipping:
             continue
         bare = Document(
-            source=source.id, native_id=entry.url, name=_called(entry.url), url=entry.url, page=page
+            source=source.id, native_id=entry.url, name=called(entry.url), url=entry.url, page=page
         )
         try:
             answer, silences = fetch.get(entry.url), Silences()
@@ -101,13 +100,6 @@ def _is_chosen(source: Source, url: str) -> bool:
 def _globs(source: Source, name: str) -> tuple[str, ...]:
     given = source.options.get(name, ())
     return (given,) if isinstance(given, str) else tuple(map(str, given))
-
-
-def _called(url: str) -> str:
-    """What a page is called: the last part of its path, and its query."""
-    parts = urlsplit(url)
-    last = unquote(_ENDING.sub("", parts.path.rstrip("/").rpartition("/")[2]))
-    return "-".join(part for part in (last, unquote(parts.query)) if part) or url
 
 
 def _site_graph(source: Source, content: bytes, url: str) -> Iterator[Document]:
@@ -195,7 +187,7 @@ def _named(bare: Document, found: list[tuple[str | None, bytes]]) -> Iterator[tu
         native_id = name if name and name not in given else f"{bare.native_id}#{number}"
         if native_id not in given:
             given.add(native_id)
-            yield "" if native_id != name else _called(native_id), native_id, content
+            yield "" if native_id != name else called(native_id), native_id, content
 
 
 def _scripts(content: bytes, media_type: str) -> list[bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from catalog.errors import BadDocument
 
+DCAT_US = "https://project-open-data.cio.gov/v1.1/schema/catalog.jsonld"
 PREFIXES: Mapping[str, str] = {
     "adms": "http://www.w3.org/ns/adms#",
     "dcat": "http://www.w3.org/ns/dcat#",

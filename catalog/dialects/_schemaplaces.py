@@ -14,7 +14,7 @@ from catalog import instant
 from catalog.dialects import _words as clean
 from catalog.dialects._extent import Notes, box, boxes, note, time_range, vertical_range
 from catalog.dialects._jsonld import Graph, Node, literal
-from catalog.dialects._shapes import geojson_boxes, joined_boxes, wkt_boxes
+from catalog.dialects._shapes import geojson_boxes, is_turned, joined_boxes, wkt_boxes
 from catalog.record import BBox, Extent, TimeRange, VerticalRange
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
@@ -92,7 +92,7 @@ def _box(sides: Sequence[float]) -> Found:
     if len(sides) != _SIDES:
         return None, (note("extent-unreadable", f"a box of {len(sides)} numbers is none"),)
     south, west, north, east = sides
-    if max(abs(south), abs(north)) > _POLE and max(abs(west), abs(east)) <= _POLE:
+    if is_turned((west, south, east, north)):
         found, notes = box(south, west, north, east)
         return found, (*notes, note("axes-swapped", "longitudes came before latitudes in the box"))
     return box(west, south, east, north)

@@ -18,7 +18,7 @@ _TYPE = re.compile(
     re.IGNORECASE,
 )
 _LATITUDE_FIRST = re.compile(r"/EPSG/[\w.]*/4326$|:EPSG:[\w.]*:4326$", re.IGNORECASE)
-_POLE, _HALF = 90.0, 180.0
+_POLE, _FAR, _HALF = 90.0, 95.0, 180.0
 _SIDES = 4
 
 
@@ -37,10 +37,7 @@ def wkt_boxes(text: Any) -> tuple[tuple[BBox, ...], Notes]:
     parts = [part for group in _GROUP.finditer(said) if (part := _bounds(group[1]))]
     if kind[1] and _LATITUDE_FIRST.search(kind[1]):
         parts = [_turned(part) for part in parts]
-    elif parts and all(
-        min(part[3], -part[1]) > -_POLE and _beyond(part) and abs(part[0]) <= _POLE and abs(part[2]) <= _POLE
-        for part in parts
-    ):
+    elif parts and all(map(is_turned, parts)):
         turned, notes = parted([_turned(part) for part in parts])
         return joined_boxes(turned), (
             *notes,
@@ -50,8 +47,9 @@ def wkt_boxes(text: Any) -> tuple[tuple[BBox, ...], Notes]:
     return joined_boxes(found), notes
 
 
-def _beyond(part: Sequence[float]) -> bool:
-    return max(abs(part[1]), abs(part[3])) > _POLE
+def is_turned(part: Sequence[float]) -> bool:
+    """Tell whether [west, south, east, north] must be the other way round: its latitudes are far beyond a pole."""
+    return max(abs(part[1]), abs(part[3])) > _FAR and max(abs(part[0]), abs(part[2])) <= _POLE
 
 
 def _turned(part: Sequence[float]) -> list[float]:
