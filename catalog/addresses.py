@@ -304,12 +304,14 @@ def _whole(response: requests.Response, limit: int) -> bytes:
             f"the answer is coded as {coding[:60]!r}, not as asked"
         )
     pieces = response.raw.stream(_PIECE, decode_content=False)
-    body = io.BytesIO()
+    body: list[bytes] = []  # a buffer that grows is held twice while it moves
+    size = 0
     for piece in pieces if coding in {"identity", ""} else _inflate(pieces):
-        if body.tell() + len(piece) > limit:
+        size += len(piece)
+        if size > limit:
             raise _too_large(limit)
-        body.write(piece)
-    return body.getvalue()
+        body.append(piece)
+    return b"".join(body)
 
 
 def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:

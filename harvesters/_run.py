@@ -12,7 +12,6 @@ import pkgutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType
 from typing import Any, cast
 
 import harvesters
@@ -35,15 +34,31 @@ from harvesters._schedule import RUNS_LOOKED_BACK, told_rest
 _LOG = logging.getLogger(__name__)
 
 
+class _Protocols(Mapping[str, Harvester]):
+    """The modules of `harvesters` by name, loaded when asked for: one that cannot be loaded fails its sources only."""
+
+    def __init__(self) -> None:
+        names = [found.name for found in pkgutil.iter_modules(harvesters.__path__) if not found.ispkg]
+        self._names = sorted(name for name in names if not name.startswith("_"))
+
+    def __getitem__(self, name: str) -> Harvester:
+        if name not in self._names:
+            raise KeyError(name)
+        return cast("Harvester", importlib.import_module(f"harvesters.{name}"))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def protocols() -> Mapping[str, Harvester]:
     """Return the harvesters by protocol: every module of `harvesters` without a leading underscore."""
-    names = [found.name for found in pkgutil.iter_modules(harvesters.__path__) if not found.ispkg]
-    modules = {
-        name: cast("Harvester", importlib.import_module(f"harvesters.{name}"))
-        for name in sorted(names)
-        if not name.startswith("_")
-    }
-    return MappingProxyType(modules)
+    return _Protocols()
 
 
 def harvest_all(  # noqa: PLR0913 - options by name

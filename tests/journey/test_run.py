@@ -75,6 +75,22 @@ def test_protocols_are_the_modules_without_an_underscore() -> None:
     assert all(callable(known.harvest) and callable(known.read) for known in protocols().values())
 
 
+def test_a_protocol_that_cannot_be_loaded_fails_its_sources_only(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "brokenone.py").write_text("import nosuchmodule", "utf-8")
+    (tmp_path / "wellone.py").write_text("from paged import harvest, read", "utf-8")
+    monkeypatch.setattr("harvesters.__path__", [str(tmp_path), *sys.modules["harvesters"].__path__])
+    shop.names = numbered(5)
+    sources = [
+        paged.source(shop.url).model_copy(update={"id": name, "protocol": name})
+        for name in ("brokenone", "wellone")
+    ]
+    broken, well = harvest_all(sources, shop.store, paged.settings(shop.home), workers=None)
+    assert (broken.state, "nosuchmodule" in broken.note) == ("failed", True)
+    assert (well.state, well.seen) == ("complete", 5)
+
+
 def test_a_harvest_keeps_what_it_reads_and_says_so(shop: Shop) -> None:
     shop.names = [*numbered(25), "bad one", "bug two"]
     first = shop.harvest()
