@@ -52,6 +52,9 @@ _REFUSED = range(400, 500)
 _BACK = 30
 """How often a listing goes back."""
 
+_IDLE = 3
+"""Pages in a row that bring nothing new, after which nothing more is expected."""
+
 _FAILURES = 10
 """Records in a row that cannot be read, after which it is the catalogue that is broken."""
 
@@ -212,23 +215,24 @@ class _Listing:
 
     def documents(self, page: Page) -> Iterator[Document]:
         """Yield the documents from a first page on. Raises IncompleteListing."""
-        position, label, matched = self.first, self.first, page.matched
-        stepped = False
+        position, label, matched, idle = self.first, self.first, page.matched, 0
         while True:
             documents = list(self._fresh(page.records, position, f"{label}.{self.form}"))
             yield from (one for one in documents if one.problem or self._is_wanted(one))
             matched = page.matched if page.matched is not None else matched
             end = position + len(page.records)
-            more = end <= matched if matched else page.following != 0
-            if not page.records or not more or not (documents or stepped):
+            if not (end <= matched if matched else page.following and documents):
                 break
-            position, page = self._following(end)
-            stepped, label = position < end - 1, max(label, position)
-        given = self.first - 1 + len(self.seen) + len(self.twins)
-        if matched is not None and given < matched:
-            raise self._incomplete(matched, given)
+            idle = 0 if documents else idle + 1
+            if idle == _IDLE:
+                raise self._incomplete(matched or 0)
+            position, page = self._following(end, max(1, len(page.records) - 1))
+            label = max(label, position)
+        if matched and self.first - 1 + len(self.seen) + len(self.twins) < matched:
+            raise self._incomplete(matched)
 
-    def _incomplete(self, matched: int, given: int) -> IncompleteListing:
+    def _incomplete(self, matched: int) -> IncompleteListing:
+        given = self.first - 1 + len(self.seen) + len(self.twins)
         return IncompleteListing(
             f"{self.source.url} counts {matched:,} records and gave {given:,}",
             details={"count": matched, "given": given},
@@ -239,20 +243,17 @@ class _Listing:
         source = self.source.model_copy(update={"search": ""}) if self.asking.words else self.source
         return is_wanted(source, read, document)
 
-    def _following(self, end: int) -> tuple[int, Page]:
-        """The page that begins with the last record before a position: a known one, else one before it."""
+    def _following(self, end: int, size: int) -> tuple[int, Page]:
+        """The page that begins with the last record before a position: a known one, else pages of a size before it."""
         while True:
             page = self._page(end - 1, ROWS)
-            if (
-                not page.records
-                or end - 1 <= self.first
-                or _identifier(page.records[0], end - 1) in self.seen
-            ):
+            known = page.records and _identifier(page.records[0], end - 1) in self.seen
+            if known or end - 1 <= self.first:
                 return end - 1, page
             self.back += 1
             if self.back == _BACK:
                 raise IncompleteListing(f"{self.source.url} moves its records while they are listed")
-            end = max(self.first + 1, end - ROWS)
+            end = max(self.first + 1, end - size)
 
     def _page(self, start: int, most: int) -> Page:
         """A page; of one that cannot be read its halves, so that one bad record is lost alone."""
