@@ -2,7 +2,8 @@
 
 https://docs.ckan.org/en/latest/api/. Fields differ from portal to portal: people and dates may be JSON in a
 string (EnviDat), words may come by language (ckanext-fluent: `title_translated`), boxes may be GeoJSON in
-`spatial` (ckanext-spatial) or four extras (ckanext-harvest). What a plain CKAN has no field for is written as extras.
+`spatial` (ckanext-spatial) or four extras (ckanext-harvest); what other extensions add is in `_ckanext`. What a plain
+CKAN has no field for is written as extras.
 """
 
 import json
@@ -10,7 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from catalog.dialects import _ckanext as ckanext
 from catalog.dialects import _words as clean
+from catalog.dialects._ckanext import inner
 from catalog.dialects._extent import Notes, box, note, time_range
 from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
@@ -18,9 +21,9 @@ from catalog.dialects._notes import carried, together
 from catalog.dialects._parties import joined
 from catalog.dialects._record import distributions, record
 from catalog.dialects._shapes import geojson, geojson_boxes
-from catalog.dialects._ways import VECTOR, way
+from catalog.dialects._ways import VECTOR
 from catalog.errors import BadDocument
-from catalog.record import BBox, Distribution, Extent, Party, Record, Role, Text, TimeRange
+from catalog.record import BBox, Distribution, Extent, Licence, Party, Record, Role, Text, TimeRange
 from catalog.source import Document
 
 MEDIA_TYPE = "application/json"
@@ -62,7 +65,7 @@ def read(document: Document) -> Record:
     given = {**extras, **{key: value for key, value in package.items() if value not in (None, "", [], {})}}
     boxes, misplaced = _boxes(given)
     time, mistimed = _time(given)
-    ways, lost = distributions(_ways(given))
+    ways, lost = distributions(_ways(given, document.url))
     title = _text(given, "title")
     untitled = () if title else (note("title-missing", "the source gives no title; its name stands for it"),)
     formats = {way.format for way in ways}
@@ -73,12 +76,13 @@ def read(document: Document) -> Record:
             "summary": _text(given, "notes"),
             "keywords": _keywords(given),
             "kind": "features" if formats & VECTOR else "document",
+            "variables": ckanext.variables(given),
             "extent": Extent(boxes=boxes, time=time),
             "parties": joined(_parties(given)),
-            "licence": licence(*(given.get(f"license_{part}") for part in ("title", "url", "id"))),
+            "licence": _licence(given),
             "citation": clean.words(given.get("citation")),
             "doi": clean.doi(*(given.get(key) for key in ("doi", "identifier", "url", "citation"))),
-            "lineage": clean.words(given.get("lineage")),
+            "lineage": clean.words(given.get("lineage")) or clean.words(given.get("provenance")),
             "update_frequency": next(
                 (said for key in _FREQUENCIES if (said := clean.words(given.get(key), 200))), None
             ),
@@ -91,34 +95,25 @@ def read(document: Document) -> Record:
     )
 
 
-def _inner(value: Any) -> Any:
-    """A value that may be JSON in a string; other strings stay as they are."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
-        return value
-    try:
-        return read_json(value.encode("utf-8", "replace"))
-    except BadDocument:
-        return value
-
-
 def _by_language(value: Any) -> dict[str, Any]:
-    inner = _inner(value)
-    return {key: said for key, said in clean.mapping(inner).items() if _LANGUAGE.fullmatch(key)}
+    return {key: said for key, said in clean.mapping(inner(value)).items() if _LANGUAGE.fullmatch(key)}
 
 
 def _text(given: Package, key: str) -> Text | None:
     """A field's words, alone (`und`) or by language, there or in its `_translated` twin."""
-    plain = _inner(given.get(key))
+    plain = inner(given.get(key))
     own = {} if isinstance(plain, dict) else {"und": given.get(key)}
     return clean.text({**own, **_by_language(plain), **_by_language(given.get(f"{key}_translated"))})
 
 
 def _keywords(given: Package) -> tuple[Text, ...]:
-    """Tags, groups, and keywords by language (ckanext-fluent)."""
+    """Tags, groups, keywords by language (ckanext-fluent), and the keywords of harvested records."""
     found = [Text.of(said) for key in ("tags", "groups") for said in _labels(given.get(key))]
     for key in ("keywords", "tags_translated"):
         for language, said in _by_language(given.get(key)).items():
             found += [Text.of(word, language) for word in clean.each(said) if word]
+    for key in ("gcmd_keywords", "cf_standard_names"):
+        found += [Text.of(word) for word in ckanext.words(given.get(key))]
     return tuple(dict.fromkeys(found))
 
 
@@ -132,6 +127,14 @@ def _labels(value: Any) -> Iterator[str]:
             yield label
 
 
+def _licence(given: Package) -> Licence | None:
+    """The portal's own fields, else the constraints of a harvested record, else what the first resource says."""
+    own = licence(*(given.get(f"license_{part}") for part in ("title", "url", "id")))
+    spatial = "; ".join(ckanext.words(given.get("licence")))
+    resources = clean.objects(given.get("resources"))[:1]
+    return own or licence(spatial or None) or next((licence(each.get("license")) for each in resources), None)
+
+
 def _parties(given: Package) -> Iterator[Party]:
     organisation = clean.mapping(given.get("organization"))
     publisher = clean.name(organisation.get("title")) or clean.name(organisation.get("name"))
@@ -139,14 +142,15 @@ def _parties(given: Package) -> Iterator[Party]:
         yield Party(name=publisher, roles=("publisher",))
     roles: tuple[tuple[str, Role], ...] = (("author", "author"), ("maintainer", "pointOfContact"))
     for key, role in roles:
-        inner = _inner(given.get(key))
-        people = inner if isinstance(inner, list) else [inner]
+        named = inner(given.get(key))
+        people = named if isinstance(named, list) else [named]
         for person in people[:1_000]:
             told = clean.mapping(person)
             called = clean.name(person) or _full_name(told)
             email = clean.words(told.get("email") or given.get(f"{key}_email"), 1_000)
             if called:
                 yield Party(name=called, roles=(role,), organisation=False, email=email)
+    yield from ckanext.parties(given)
 
 
 def _full_name(person: Mapping[str, Any]) -> str | None:
@@ -161,6 +165,8 @@ def _boxes(given: Package) -> tuple[tuple[BBox, ...], Notes]:
     if not found and not notes:
         legal, notes = box(*(given.get(key) for key in _BOUNDS))
         found = (legal,) if legal else ()
+    if not found and not notes:
+        found, notes = ckanext.boxes(given)
     if spatial and not found and not notes:
         notes = (note("extent-unreadable", f"{(clean.name(spatial) or 'spatial')[:80]!r} is no geometry"),)
     return found, notes
@@ -177,24 +183,22 @@ def _time(given: Package) -> tuple[TimeRange | None, Notes]:
     start, slash, end = (clean.words(given.get("temporal"), 100) or "").partition("/")
     if slash:
         return time_range(start, end)
-    dates = clean.objects(_inner(given.get("date")))
+    dates = clean.objects(inner(given.get("date")))
     collected = [item for item in dates if item.get("date_type") == "collected"]
-    return time_range(collected[0].get("date"), collected[0].get("end_date")) if collected else (None, ())
+    if collected:
+        return time_range(collected[0].get("date"), collected[0].get("end_date"))
+    return ckanext.time(given)
 
 
-def _ways(given: Package) -> Iterator[Mapping[str, Any]]:
+def _ways(given: Package, url: str) -> Iterator[Mapping[str, Any]]:
+    """The ways of the resources; the address of the package's page tells the portal's."""
+    portal = clean.address(url.rpartition("/dataset/")[0])
     for resource in clean.objects(given.get("resources")):
-        yield way(
-            resource.get("url"),
-            form=resource.get("format"),
-            media_type=resource.get("mimetype"),
-            title=clean.words(resource.get("name")) or clean.words(resource.get("description")),
-            size=resource.get("size"),
-        )
+        yield from ckanext.ways(resource, portal)
 
 
 def _carried(given: Package) -> Notes:
-    items = clean.objects(_inner(given.get("quality")))
+    items = clean.objects(inner(given.get("quality")))
     return carried((item.get("code"), item.get("text")) for item in items)
 
 

@@ -103,7 +103,12 @@ def test_recorded_ckan_answers(tmp_path: Path) -> None:
     with recorded("ckan", tmp_path) as (source, fetch):
         documents = list(ckan.harvest(source, fetch))
     found = {document.name: ckan.read(document) for document in documents}
-    assert list(found) == ["nhiet-do-ven-bo", "cruise-1998", "moorings"]  # the Alps lie outside the bbox
+    assert list(found) == [  # the Alps lie outside the bbox
+        "nhiet-do-ven-bo",
+        "cruise-1998",
+        "moorings",
+        "song-va-dong-chay",
+    ]
     coast = found["nhiet-do-ven-bo"]
     assert coast.title.words == {"vi": "Nhiệt độ nước ven bờ", "en": "Coastal temperature"}
     assert coast.id == "portal-nhiet-do-ven-bo"
@@ -123,6 +128,35 @@ def test_recorded_ckan_answers(tmp_path: Path) -> None:
         ("Văn Biển", ("pointOfContact", "author"))
     ]
     assert moorings.licence is None or moorings.licence.spdx is None
+    waves = found["song-va-dong-chay"]  # as ckanext-dcat, -spatial, -scheming and the DataStore say it
+    assert waves.extent.boxes == (BBox(west=107, south=8, east=112, north=16),)
+    assert waves.extent.time is not None
+    assert (waves.extent.time.start, waves.extent.time.end[:10]) == ("2020-01-01T00:00:00Z", "2022-12-31")
+    assert {party.name: party.roles for party in waves.parties} == {
+        "Viện Sóng": ("publisher",),
+        "Nguyễn Văn Triều": ("creator",),
+        "Bàn dữ liệu": ("pointOfContact",),
+        "Trạm Trường Sa": ("processor",),
+    }
+    assert waves.licence is not None
+    assert (waves.licence.spdx, waves.lineage) == ("CC-BY-4.0", "A model run, kept as it was.")
+    assert [one.standard_name for one in waves.variables] == [
+        "sea_surface_wave_significant_height",
+        "sea_water_speed",
+    ]
+    assert [
+        (way.protocol, way.format, way.address.partition("//")[2].partition("/")[2])
+        for way in waves.distributions
+    ] == [
+        ("http", "csv", "song.csv"),
+        ("http", "csv", "open/datastore/dump/t1"),
+        ("http", "netcdf", "model.nc"),
+        ("http", "unknown", "page"),
+        ("http", "zarr", "waves.zarr"),
+        ("opendap", "opendap", "thredds/dodsC/waves.nc"),
+        ("http", "unknown", "about"),
+        ("wms", "wms", "wms"),
+    ]
 
 
 def test_a_ckan_portal_is_asked_for_what_changed_since(tmp_path: Path) -> None:
