@@ -31,6 +31,7 @@ from harvesters._fetch import Fetch
 from harvesters._links import Ask, Pages
 from harvesters._run import harvest_source
 from portals import Asked, answer, portal
+from replay import recorded
 
 BOX = [0.0, 0.0, 30.0, 30.0]
 EXTENT = pystac.Extent(
@@ -209,6 +210,17 @@ def test_an_asset_is_cut_right_after_the_run(
         for one in (cut, file):
             one.set_auto_maskandscale(False)
         np.testing.assert_array_equal(cut[variable][:], file[variable][0:4, 13:27, 17:33])
+
+
+def test_an_api_whose_collection_is_gone_is_listed_anew(tmp_path: Path) -> None:
+    """A listing is to go on among the items of a collection that there is no more."""
+    with recorded("stac", tmp_path) as (wanted, fetch):
+        whole = [one.native_id for one in stac.harvest(wanted, fetch)]
+        page = f"0 {wanted.url}/collections\ngone\n"
+        assert [
+            one.native_id for one in stac.harvest(wanted.model_copy(update={"resume": page}), fetch)
+        ] == whole
+        assert whole == ["sst-daily", *(f"sst-daily/sst-daily-{n}" for n in (1, 2, 3)), "waves", "tides"]
 
 
 # --- recorded answers of public servers: what pystac-client sees of them

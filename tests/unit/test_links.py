@@ -101,6 +101,22 @@ def test_fewer_than_are_counted_is_incomplete(count: dict[str, Any], tmp_path: P
         assert error.details == {"count": 5, "given": 4}
 
 
+@pytest.mark.parametrize(("counts", "whole"), [((2, 4, 4), True), ((3, 3, 3), True), ((2, 4, 3), False)])
+def test_a_source_that_grew_is_complete_and_one_that_shrank_is_not(
+    counts: tuple[int, ...], whole: bool, tmp_path: Path
+) -> None:
+    """What is added only moves others on; what is removed moves others to pages that were read before."""
+
+    def made(_: str, asked: Asked) -> Any:
+        at = int(asked.query.get("at", 0))
+        return page([f"r{at}"], f"?at={at + 1}" if at < 2 else None, numberMatched=counts[at])
+
+    with serving(tmp_path, made) as (url, fetch, _):
+        found, error = listed(Pages(fetch, Ask(f"{url}/items"), "features"))
+    assert len(found) == 3
+    assert (error is None) == whole
+
+
 def test_a_name_twice_on_a_page_is_given_twice_and_listed_once(tmp_path: Path) -> None:
     with serving(tmp_path, lambda _, __: page(["a", "a", "b"], numberMatched=3)) as (url, fetch, _):
         assert listed(Pages(fetch, Ask(f"{url}/items"), "features")) == (["a", "b"], None)
