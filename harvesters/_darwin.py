@@ -182,7 +182,8 @@ class Tally:
 
     def add(self, table: Table, found: Iterable[Sequence[str]]) -> dict[str, Any]:
         """Add a table's rows; return its columns, and how many rows it has."""
-        at = {local(term).lower(): index for index, term in table.columns.items()}
+        named = {local(term).lower(): index for index, term in table.columns.items()}
+        at = {term: index for term, index in named.items() if term in _READ}
         defaults = {local(term).lower(): value for term, value in table.defaults.items()}
         empty, many = list(table.columns), 0
         for row in found:
@@ -194,7 +195,6 @@ class Tally:
             said = {
                 term: row[index] if index < len(row) and row[index] else defaults.get(term, "")
                 for term, index in at.items()
-                if term in _READ
             }
             self._row(said)
         self.rows += many
