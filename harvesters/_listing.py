@@ -114,7 +114,7 @@ class Listing:
             if document.deleted:
                 self.deleted += 1
             else:
-                yield _entry(self._harvester, document)
+                yield entry(self._harvester, document)
 
 
 def _forward(documents: Iterable[Document]) -> Iterator[Document]:
@@ -130,8 +130,8 @@ def _forward(documents: Iterable[Document]) -> Iterator[Document]:
         yield document
 
 
-def _entry(harvester: Harvester, document: Document) -> Entry:
-    """Read a document; whatever goes wrong with it is its quarantine, not the end of the run."""
+def entry(harvester: Harvester, document: Document) -> Entry:
+    """Read a document into an entry; whatever goes wrong with it is its quarantine, not the end of the run."""
     record, reason = None, document.problem
     if reason is None:
         try:

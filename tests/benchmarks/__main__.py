@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import hosts, load, reader, search, served, sst, subset, targets
+from benchmarks import harvest, hosts, load, reader, search, served, sst, subset, targets
 from benchmarks.case import Case
 from benchmarks.questions import ADDRESSES, SUFFIXES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "benchmarks.md"
 HERE = ("service", "search", "reader")
 OVER_HTTP = ("served", "load")
+HARVEST = "harvest"
 HEAD = (
     "| case | ours, ms | peer or limit | theirs, ms | ratio | n |\n| --- | ---: | --- | ---: | ---: | ---: |"
 )
@@ -73,6 +74,12 @@ def over_http(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
     yield from (target.row() for target in targets.targets(rows, loads))
 
 
+def harvested(folder: Path) -> Iterator[str]:
+    """Yield the table of harvests."""
+    yield harvest.HEAD
+    yield from (row.text() for row in harvest.rows(folder / "harvest"))
+
+
 def main() -> None:
     """Measure, print, and append where asked."""
     asked = _asked()
@@ -80,6 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tables = [here(Path(folder), asked.parts)] if set(HERE) & set(asked.parts) else []
         tables += [over_http(Path(folder), asked)] if set(OVER_HTTP) & set(asked.parts) else []
+        tables += [harvested(Path(folder))] if HARVEST in asked.parts else []
         for line in chain.from_iterable(chain(table, [""]) for table in tables):
             lines.append(line)
             print(line, flush=True)
@@ -97,7 +105,7 @@ def _asked() -> argparse.Namespace:
     )
     found.add_argument("--rounds", type=int, default=5, help="rounds of each served request")
     for name, known, said in (
-        ("--parts", (*HERE, *OVER_HTTP), "what to measure"),
+        ("--parts", (*HERE, *OVER_HTTP, HARVEST), "what to measure"),
         ("--formats", tuple(SUFFIXES), "formats to serve"),
         ("--against", tuple(ADDRESSES), "whom to measure beside us"),
     ):
