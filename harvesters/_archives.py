@@ -21,6 +21,7 @@ from catalog.errors import BadDocument
 MEMBERS = 10_000
 INFLATED = 4_000_000_000
 RATIO = 200
+_TOO_MANY = f"the archive has more than {MEMBERS:,} members"
 _FLOOR = 1_000_000
 _PIECE = 262_144
 _ENCRYPTED = 0x1
@@ -104,17 +105,14 @@ def open_zip(content: bytes | Path) -> Archive:
         BadDocument: It is none, has more than 10,000 members, one name twice, or an encrypted member or one packed
             otherwise than by deflate.
     """
-    many = content.count(_CENTRAL) if isinstance(content, bytes) else 0
+    if isinstance(content, bytes) and content.count(_CENTRAL) > MEMBERS:
+        raise BadDocument(_TOO_MANY)
     with _told("the archive"):
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        archive = (
-            zipfile.ZipFile(BytesIO(content) if isinstance(content, bytes) else content)
-            if many <= MEMBERS
-            else None
-        )
-        infos = [info for info in archive.infolist() if not info.is_dir()] if archive else []
-    if archive is None or len(infos) > MEMBERS:
-        raise BadDocument(f"the archive has more than {MEMBERS:,} members")
+        archive = zipfile.ZipFile(BytesIO(content) if isinstance(content, bytes) else content)
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+    if len(infos) > MEMBERS:
+        raise BadDocument(_TOO_MANY)
     members: dict[str, Member] = {}
     for info in infos:
         if info.filename in members:
