@@ -319,20 +319,24 @@ def check_sources(
 
 @sources_group.command("list")
 def list_sources(sources: SourcesOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002
-    """List the sources, how many records each has, and its last run."""
+    """List the sources: how many records each has, its last run, and when it is due by its schedule."""
     from catalog.interfaces import api
+    from harvesters._watch import next_times
 
+    settings = _settings(home, sources)
     with _opened(home, sources) as catalog:
         answer = api.sources(catalog)
+        due = {} if as_json else next_times(configured(settings), catalog.store, settings)
     if as_json:
         print_json(answer)
         return
-    table = Table(Column("id", no_wrap=True), "protocol", "records", "last run", "url", box=None)
+    table = Table(Column("id", no_wrap=True), "protocol", "records", "last run", "due", "url", box=None)
     for item in answer["sources"]:
         run = item["last_run"]
         last = f"{run['state']} {run['started'][:16]}" if run else ""
+        where = item["url"] or item["title"]
         table.add_row(
-            item["id"], item["protocol"] or "", str(item["records"]), last, item["url"] or item["title"]
+            item["id"], item["protocol"] or "", str(item["records"]), last, due.get(item["id"], ""), where
         )
     out().print(table)
 
