@@ -78,6 +78,12 @@ INSERT INTO meta SELECT 'moment', max(valid_from) FROM versions;
 
 CREATE TABLE held (              -- what the newest held run of a source missed, and no run saw since
   source TEXT NOT NULL, native_id TEXT NOT NULL, PRIMARY KEY (source, native_id)) WITHOUT ROWID;
+CREATE TABLE past (              -- what versions that are no more are found by: nothing that their json does not say
+  version INTEGER PRIMARY KEY, id TEXT NOT NULL, said TEXT NOT NULL, written TEXT, names TEXT NOT NULL,
+  facets BLOB NOT NULL, boxes BLOB NOT NULL, south REAL, north REAL, first REAL, last REAL,
+  modified REAL, title_vi TEXT, title_en TEXT);
+CREATE TABLE unread (version INTEGER PRIMARY KEY);  -- versions that have no row there yet
+INSERT INTO unread SELECT version FROM versions WHERE valid_to IS NOT NULL AND json IS NOT NULL;
 UPDATE runs SET state = 'dropped', json = CAST(json_set(CAST(json AS TEXT), '$.state', 'dropped',
   '$.note', 'held by an older program, which did not keep what the run missed') AS BLOB) WHERE state = 'held';
 UPDATE runs SET json = CAST(json_set(CAST(json AS TEXT), '$.ended', last) AS BLOB) FROM (

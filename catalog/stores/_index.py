@@ -22,7 +22,7 @@ EDITION = 1
 """Edition of the index: raise it when what is indexed of a record changes."""
 
 _FOLDED, _EXACT = "{title body}", "{exact_title exact_body}"
-_BETWEEN = " _ "
+BETWEEN = " _ "
 """A word that no text has (`_` separates words): phrases do not cross from one text to the next."""
 _WEIGHTS = "10.0, 1.0, 0.0, 0.0"
 _RELEVANT = (
@@ -37,7 +37,7 @@ def add(connection: apsw.Connection, number: int, record: Record) -> None:
     remove(connection, number)
     titles, said = len(record.title.words), tuple(texts(record))
     columns = [
-        _BETWEEN.join(" ".join(split(text)) for text in part)
+        BETWEEN.join(" ".join(split(text)) for text in part)
         for split in (tokens, exact_tokens)
         for part in (said[:titles], said[titles:])
     ]

@@ -1,21 +1,39 @@
 """What the catalog was at an instant, from SQLite: searches of the past, and what became of records between two.
 
-A record that has not changed since is found by the index, as always. The others' versions of that time are read, and
-`search.matches` decides: that costs what was changed since, and no search or write of the present pays for it.
+A record that has not changed since is found by the index, as always. The others' versions of that time are looked
+through, one by one: by what `fill` noted of them after the run that ended them, or by reading them, where
+`search.matches` decides. That costs what was changed since, and no search or write of the present pays for it.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import apsw
+import orjson
 from pyroaring import BitMap
 
-from catalog.record import Record
-from catalog.search import FACETS, Query, exact_tokens, facets_of, matches, texts
+from catalog.instant import seconds
+from catalog.record import BBox, Record
+from catalog.search import (
+    FACETS,
+    Query,
+    exact_tokens,
+    facets_of,
+    matches,
+    texts,
+    tokens,
+    variable_names,
+)  # fmt: skip
 from catalog.stores import Change, Run, _changes, _index, _rules
 
 _AT = "SELECT json FROM versions WHERE number = ? AND valid_from <= ? ORDER BY version DESC LIMIT 1"
+
+
+_FACETED = ("organisation", "source", "theme", "kind", "format")
+_NOTED_RANK = {"title": "title_{lang}", "modified": "modified"}
 
 
 class Found(NamedTuple):
@@ -44,24 +62,116 @@ def search(connection: apsw.Connection, query: Query, facets: _index.Facets) -> 
         still = _index.worded(connection, query, still)
     hits = [_Hit(*row) for row in _index.keys(connection, query, still)]
     counts = {facet: Counter(counted) for facet, counted in facets.counted(still).items()}
-    for version, record in _versions(connection, query, moment):
-        if matches(record, query):
-            hits.append(_Hit(_rank(record, query), record.id, version))
-            for facet, values in facets_of(record).items():
-                counts.setdefault(facet, Counter()).update(values)
+    alike: Counter[bytes] = Counter()
+    for hit, found in chain(_noted(connection, query, moment), _read(connection, query, moment)):
+        hits.append(hit)
+        alike[found] += 1
+    for found, count in alike.items():
+        for facet, values in orjson.loads(found).items():
+            counts.setdefault(facet, Counter()).update(dict.fromkeys(values, count))
     page = _ordered(hits, query)[query.offset : query.offset + query.limit]
     return Found(len(hits), [hit.version for hit in page], {facet: counts.get(facet, {}) for facet in FACETS})
 
 
-def _versions(connection: apsw.Connection, query: Query, moment: str) -> Iterator[tuple[int, Record]]:
-    """The versions of a moment that are no more."""
+def _read(connection: apsw.Connection, query: Query, moment: str) -> Iterator[tuple[_Hit, bytes]]:
+    """What answers of the versions of a moment that are no more, and of which nothing was noted yet."""
     rows = connection.execute(
-        "SELECT versions.version, json FROM versions JOIN records USING (number)"
-        " WHERE valid_to > ? AND valid_from <= ? AND json IS NOT NULL AND source = ifnull(?, source)",
-        (moment, moment, query.source),
+        "SELECT versions.version, json FROM unread JOIN versions USING (version)"
+        " WHERE valid_to > ? AND valid_from <= ?",
+        (moment, moment),
     )
     for version, text in rows:
-        yield version, Record.model_validate_json(text)
+        record = Record.model_validate_json(text)
+        if matches(record, query):
+            yield _Hit(_rank(record, query), record.id, version), _faceted(record)
+
+
+def _noted(connection: apsw.Connection, query: Query, moment: str) -> Iterator[tuple[_Hit, bytes]]:
+    """What answers of the versions of a moment that are no more, by what was noted of them."""
+    conditions, values = _conditions(query)
+    rows = connection.execute(
+        f"SELECT past.version, id, {_NOTED_RANK.get(query.sort.removeprefix('-'), '0').format(lang=query.lang)},"  # noqa: S608
+        " facets, boxes, ifnull(written, said) FROM versions JOIN past USING (version)"
+        " WHERE valid_to > :moment AND valid_from <= :moment" + conditions,
+        values | {"moment": moment},
+    )
+    wanted = tuple((name, value) for name in _FACETED if (value := getattr(query, name)) is not None)
+    exact = [_framed(term) for term in _rules.exact_terms(query)]
+    by_words = query.sort == "relevance" and query.terms()
+    for version, record_id, rank, facets, boxes, written in rows:
+        if wanted and not _has(facets, wanted):
+            continue
+        if query.bbox and not any(query.bbox.intersects(BBox(**box)) for box in orjson.loads(boxes)):
+            continue
+        place = not all(term in written for term in exact) if by_words else rank
+        yield _Hit(place, record_id, version), facets
+
+
+def _has(facets: bytes, wanted: Iterable[tuple[str, str]]) -> bool:
+    found = orjson.loads(facets)
+    return all(value in found[name] for name, value in wanted)
+
+
+def _conditions(query: Query) -> tuple[str, dict[str, Any]]:
+    """What SQL may ask of the notes: words, a variable's name, a time, the latitudes of a box."""
+    asked: dict[str, tuple[str, Any]] = {}
+    for number, term in enumerate(query.terms()):
+        asked[f"term{number}"] = (f"instr(said, :term{number})", _framed(term))
+    if query.variable is not None:
+        asked["name"] = ("instr(names, :name)", f"\n{' '.join(tokens(query.variable))}\n")
+    if query.time is not None:
+        first, last = query.time
+        asked["opening"] = ("last >= :opening", seconds(first) if first else -math.inf)
+        asked["closing"] = ("first <= :closing", seconds(last) if last else math.inf)
+    if query.bbox is not None:
+        asked["south"] = ("north >= :south", query.bbox.south)
+        asked["north"] = ("south <= :north", query.bbox.north)
+    text = "".join(f" AND {condition}" for condition, _ in asked.values())
+    return text, {name: value for name, (_, value) in asked.items()}
+
+
+def _framed(term: Iterable[str]) -> str:
+    return f" {' '.join(term)} "
+
+
+def fill(connection: apsw.Connection, most: int) -> int:
+    """Note what versions that are no more are found by, so many at most, and return how many."""
+    rows: list[Any] = connection.execute(
+        "SELECT version, json FROM unread JOIN versions USING (version) LIMIT ?", (most,)
+    ).fetchall()
+    notes = [(version, *_note(Record.model_validate_json(text))) for version, text in rows]
+    connection.executemany("INSERT INTO past VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", notes)
+    connection.executemany("DELETE FROM unread WHERE version = ?", [(version,) for version, _ in rows])
+    return len(rows)
+
+
+def _faceted(record: Record) -> bytes:
+    """A record's facets, in a form in which those of many records are counted at once."""
+    return orjson.dumps(dict(facets_of(record)))
+
+
+def _note(record: Record) -> tuple[Any, ...]:
+    said, written = (
+        _framed(_index.BETWEEN.join(" ".join(split(text)) for text in texts(record)).split(" "))
+        for split in (tokens, exact_tokens)
+    )
+    boxes = record.extent.boxes
+    first, last = record.extent.time.bounds() if record.extent.time else (None, None)
+    return (
+        record.id,
+        said,
+        None if written == said else written,
+        "\n" + "".join(f"{name}\n" for name in sorted(variable_names(record))),
+        _faceted(record),
+        orjson.dumps([dict(box) for box in boxes]),
+        min((box.south for box in boxes), default=None),
+        max((box.north for box in boxes), default=None),
+        first,
+        last,
+        _rules.modified_key(record),
+        _rules.title_key(record, "vi"),
+        _rules.title_key(record, "en"),
+    )
 
 
 def _rank(record: Record, query: Query) -> Any:

@@ -100,6 +100,9 @@ def _turn(connection: apsw.Connection, number: int, record: Record | None, stamp
     """End the version of a record, and begin the next; None withdraws it."""
     moment = _rules.sortable(stamped.moment)
     connection.execute(
+        "INSERT INTO unread SELECT version FROM records WHERE number = ? AND version IS NOT NULL", (number,)
+    )
+    connection.execute(
         "UPDATE versions SET valid_to = ? WHERE number = ? AND valid_to IS NULL", (moment, number)
     )
     connection.execute(
@@ -197,7 +200,10 @@ def drop(connection: apsw.Connection, run: Run) -> Run:
 
 
 def reindex(connection: apsw.Connection) -> None:
-    """Index every current record anew where the index was made with another vocabulary or another edition."""
+    """Index every current record anew where the index was made with another vocabulary or another edition.
+
+    Versions that are no more are read again little by little, as `_past.fill` goes.
+    """
     edition = f"{_index.EDITION} {vocabulary.fingerprint()}"
     if connection.execute("SELECT value FROM meta WHERE key = 'index'").get == edition:
         return
@@ -209,4 +215,5 @@ def reindex(connection: apsw.Connection) -> None:
     for number, text in rows:
         _index.add(connection, number, Record.model_validate_json(text))
         connection.execute("UPDATE records SET generation = ? WHERE number = ?", (stamped.generation, number))
+    connection.execute("INSERT INTO unread SELECT version FROM past; DELETE FROM past")
     connection.execute("UPDATE meta SET value = ? WHERE key = 'index'", (edition,))

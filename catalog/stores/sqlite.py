@@ -1,17 +1,18 @@
 """A store in one SQLite file, `catalog.sqlite`, for many threads and processes: the default."""
 
+import contextlib
 import math
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from catalog.errors import NotFound, TooBusy
+from catalog.errors import NotFound, StoreError, TooBusy
 from catalog.instant import Instant, canonical
 from catalog.record import Record
 from catalog.search import Page, Query
@@ -39,6 +40,8 @@ SEARCH_SECONDS = 0.5
 PAST_SECONDS = 5.0
 """How long a question about the past may take: what has changed since is read, not looked up."""
 
+_NOTING_SECONDS = 30.0
+_NOTED_AT_ONCE = 500
 _EARLIER = "ask for a later instant, or for one source"
 _MOST_READ = 256  # records whose text is not read again while it is the same
 
@@ -163,7 +166,7 @@ class SqliteStore:
             ]
         return _page(query, found.matched, tuple(map(Record.model_validate_json, texts)), found.counts)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """Wait for the questions about the past that came before. Raises TooBusy."""
         if not self._past.acquire(timeout=self._past_seconds):
@@ -177,7 +180,7 @@ class SqliteStore:
         finally:
             self._past.release()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _snapshot(self) -> Iterator[tuple[apsw.Connection, _index.Facets]]:
         """Give a reading transaction, and the facets of the very state that it sees.
 
@@ -219,7 +222,18 @@ class SqliteStore:
                 shrink_hold=shrink_hold,
             )
             _versions.retire(connection, lease, gone, stamped)
-            return _runs.whole(connection, gone.run)
+            ended = _runs.whole(connection, gone.run)
+        self._note_past()
+        return ended
+
+    def _note_past(self) -> None:
+        """Make questions about the past quick, for a while, in small writes; what is left is done another time."""
+        end = time.monotonic() + _NOTING_SECONDS
+        with contextlib.suppress(StoreError):
+            while time.monotonic() < end:
+                with self._database.write() as connection:
+                    if _past.fill(connection, _NOTED_AT_ONCE) < _NOTED_AT_ONCE:
+                        return
 
     def runs(
         self, source: str | None = None, *, limit: int = 50, quarantine: int = MAX_QUARANTINE_SHOWN
@@ -244,7 +258,9 @@ class SqliteStore:
     def rollback(self, number: int) -> Run:
         """Bring a source's records back to what they were before a run. Raises NotFound or LeaseHeld."""
         with self._database.write() as connection:
-            return _versions.rollback(connection, _runs.load(connection, number))
+            rolled = _versions.rollback(connection, _runs.load(connection, number))
+        self._note_past()
+        return rolled
 
     def release(self, number: int) -> Run:
         """Withdraw what a held run missed. Raises NotFound, BadRequest or LeaseHeld."""

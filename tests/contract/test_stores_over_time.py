@@ -34,6 +34,8 @@ class OverTime(RuleBasedStateMachine):
         super().__init__()
         self.closing = ExitStack()
         self.stores = [self.closing.enter_context(opened(kind)) for kind in KINDS]
+        self.stores.append(self.closing.enter_context(opened("sqlite")))
+        self.stores[-1]._note_past = lambda: None  # its past is read, not looked up
         self.current: dict[tuple[str, str], Record] = {}
         self.misses: dict[tuple[str, str], int] = {}
         self.ever: set[tuple[str, str]] = set()

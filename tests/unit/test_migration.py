@@ -68,6 +68,7 @@ def old(tmp_path: Path) -> dict[str, tuple[Version, ...]]:
         connection.execute(
             "UPDATE runs SET json = CAST(json_set(CAST(json AS TEXT), '$.ended', started) AS BLOB) WHERE run = 4;"
             "DROP INDEX versions_by_start; DROP INDEX versions_by_end; DROP TABLE held;"
+            "DROP TABLE past; DROP TABLE unread;"
             "DELETE FROM meta WHERE key = 'moment'; PRAGMA user_version = 1"
         )
     return histories

@@ -185,3 +185,27 @@ def test_a_first_opening_waits_for_another(tmp_path):
     sqlite.open_store(tmp_path).close()
     release.join()
     other.close()
+
+
+def test_a_question_about_the_past_is_broken_off_at_its_time(tmp_path: Path) -> None:
+    store = sqlite.SqliteStore(tmp_path, past_seconds=0)
+    for title in ("one", "two"):
+        lease, _ = store.begin("here", holder="x", lease_seconds=60)
+        store.put([entry(f"d{number}", title) for number in range(300)], lease=lease)
+        store.finish(lease, "complete", missed_runs=3, shrink_hold=0.2)
+    asof = store.runs()[1].ended
+    for ask in (lambda: store.search(Query(q="one", asof=asof)), lambda: store.diff(1, 2)):
+        with pytest.raises(TooBusy, match="broken off after 0 s"):
+            ask()
+    assert store.get("here-d0", asof=asof).title.best("vi") == "one"
+    store.close()
+    store = sqlite.open_store(tmp_path)
+    assert store.search(Query(q="one", asof=asof)).matched == 300
+    with store._past, pytest.raises(TooBusy, match="other questions"):
+        sqlite_past(store, asof)
+    store.close()
+
+
+def sqlite_past(store: sqlite.SqliteStore, asof: str | None) -> None:
+    store._past_seconds = 0.05
+    store.search(Query(asof=asof))
