@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+PYCSW := .venv-pycsw
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
@@ -31,7 +32,7 @@ test-slow: $(VENV)/installed-test ## run the long fuzzing, load and kill tests
 test-browser: $(VENV)/installed-test ## walk the pages in Chromium (needs chromium and chromium-driver)
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
-test-peers: $(VENV)/installed-test $(PEERS)/installed ## compare our numbers with those of other servers
+test-peers: $(VENV)/installed-test $(PEERS)/installed $(PYCSW)/installed ## compare our numbers with those of other servers
 	@$(BIN)/python -m pytest -m peers tests/peers $(ARGS)
 
 check: $(VENV)/installed-check ## lint, formatting, types and import rules
@@ -47,15 +48,15 @@ format: $(VENV)/installed-check ## put the code into its form
 bench: $(VENV)/installed-test $(PEERS)/installed ## measure, also other servers, and print tables (ARGS=--help)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
-peers: $(PEERS)/installed ## install the servers we compare with into .venv-peers
+peers: $(PEERS)/installed $(PYCSW)/installed ## install the servers we compare with into .venv-peers and .venv-pycsw
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(PYCSW) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find catalog harvesters tests -name __pycache__ -prune -exec rm -rf {} +
 
 # --- installing: a stamp each, made again when pyproject.toml or constraints.txt changes
 
-$(BIN)/python $(PEERS)/bin/python:
+$(BIN)/python $(PEERS)/bin/python $(PYCSW)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -80,4 +81,9 @@ $(VENV)/installed-check: $(BIN)/python $(NEEDED)
 $(PEERS)/installed: $(PEERS)/bin/python constraints-peers.txt
 	@echo "installing the peers into $(PEERS) (about two minutes) ..."
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement constraints-peers.txt
+	@touch $@
+
+$(PYCSW)/installed: $(PYCSW)/bin/python constraints-pycsw.txt
+	@echo "installing pycsw into $(PYCSW) (half a minute) ..."
+	@$(PYCSW)/bin/python -m pip --disable-pip-version-check install --quiet --requirement constraints-pycsw.txt
 	@touch $@

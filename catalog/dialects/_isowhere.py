@@ -1,5 +1,7 @@
 """Where and when, said in the elements of ISO 19115 (EX_Extent, MD_Dimension), the same in both encodings."""
 
+import re
+from datetime import datetime
 from decimal import Decimal
 
 from catalog.dialects import _words as clean
@@ -41,7 +43,20 @@ def _box(west: float, south: float, east: float, north: float) -> Node:
 
 
 def _position(name: str, moment: str | None, otherwise: str, frame: str | None) -> Node:
-    return node(name, moment, frame=frame) if moment else node(name, indeterminatePosition=otherwise)
+    return (
+        node(name, _written(moment), frame=frame) if moment else node(name, indeterminatePosition=otherwise)
+    )
+
+
+def _written(moment: str) -> str:
+    """A time as XML Schema has it; of another calendar, or of the year 0, in ISO 8601's basic form."""
+    if not moment[0].isdecimal():
+        return moment.removeprefix("+")
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        return re.sub("[-:]", "", moment[:19]) + "Z"
+    return moment
 
 
 def grid_of(resolution: Resolution | None) -> Node | None:

@@ -69,11 +69,11 @@ class Writing:
     def tree(self) -> Node:
         """Return the metadata set."""
         record = self._record
-        contact = [self._party("contact", party, "pointOfContact") for party in record.parties[:1]]
+        told = (self._party("contact", party, "pointOfContact") for party in record.parties)
         return node(
             "MD_Metadata",
             *self._head(),
-            *(contact or [missing("contact")]),
+            next((one for one in told if one), missing("contact")),
             *self._dates(),
             *(self._locale("otherLocale" if self._third else "locale", each) for each in self._others),
             grid_of(record.extent.resolution),
