@@ -83,7 +83,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_resources_of_a_ckan_portal(path: Path, tmp_path: Path) -> None:
-    """A NetCDF with its format said, or known by its name, or behind DCAT's fields; a Zarr store; an OPeNDAP address."""
+    """A NetCDF whose format is said, known by name, or behind DCAT's fields; a Zarr store; an OPeNDAP address."""
     with xr.open_dataset(path, decode_cf=False) as data, files(tmp_path) as site:
         data[["sst", "wind"]].to_zarr(tmp_path / "grid.zarr", zarr_format=2, consolidated=True)
         with hyperslabs(path, ("sst", "wind")) as dap:
