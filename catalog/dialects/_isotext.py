@@ -11,29 +11,10 @@ from types import MappingProxyType
 
 from catalog.dialects import _words as clean
 from catalog.dialects import _xml as xml
+from catalog.dialects._languages import UNKNOWN, language
 from catalog.dialects._xml import Element
 from catalog.record import Text
 
-UNSAID = "und"
-_CODES = (
-    "ara=ar bul=bg cat=ca ces=cs cze=cs dan=da deu=de ger=de ell=el gre=el eng=en est=et eus=eu fas=fa fin=fi fra=fr "
-    "fre=fr gle=ga heb=he hin=hi hrv=hr hun=hu ind=id isl=is ice=is ita=it jpn=ja khm=km kor=ko lao=lo lav=lv lit=lt "
-    "mlt=mt msa=ms may=ms mya=my nld=nl dut=nl nor=no pol=pl por=pt ron=ro rum=ro rus=ru slk=sk slo=sk slv=sl spa=es "
-    "srp=sr swa=sw swe=sv tgl=tl tha=th tur=tr ukr=uk vie=vi zho=zh chi=zh"
-)
-TWO_LETTERS: Mapping[str, str] = MappingProxyType(
-    {three: two for three, _, two in (pair.partition("=") for pair in _CODES.split())}
-)
-"""Codes of ISO 639-2 (T and B), by those of ISO 639-1."""
-
-THREE_LETTERS: Mapping[str, str] = MappingProxyType(
-    {two: three for three, two in reversed(tuple(TWO_LETTERS.items()))}
-)
-_NAMES: Mapping[str, str] = MappingProxyType(
-    {"english": "en", "vietnamese": "vi", "french": "fr", "german": "de", "spanish": "es"}
-)
-_TAG = re.compile(r"([a-z]{2,3})(-[A-Za-z0-9]+)*")
-_START = re.compile(r"[a-z]{2,3}(?![a-z])")
 _REGISTERED = re.compile(r"RI_\d+")
 _WORDS = ("CharacterString", "Anchor", "MimeFileType", "FileName", "URL", "LocalName", "ScopedName", "Code")
 
@@ -49,27 +30,17 @@ class Tongues:
 def tongues(root: Element) -> Tongues:
     """Return the languages that a metadata element says it has (language, locale; defaultLocale, otherLocale)."""
     said = xml.first(root, "language", "defaultLocale/PT_Locale/language")
-    main = language(_said_language(said)) if said is not None else UNSAID
+    main = language(_said_language(said)) if said is not None else UNKNOWN
     others = {}
     for name in ("locale", "otherLocale", "defaultLocale"):
         for locale in xml.each(root, f"{name}/PT_Locale"):
-            code = _said_language(xml.first(locale, "languageCode", "language"))
-            others[xml.attribute(locale, "id") or ""] = language(code)
+            spoken = _said_language(xml.first(locale, "languageCode", "language"))
+            others[xml.attribute(locale, "id") or ""] = language(spoken)
     return Tongues(main, MappingProxyType(others))
 
 
 def _said_language(said: Element | None) -> str:
-    return code(xml.first(said, "LanguageCode")) or xml.text(said) or ""
-
-
-def language(said: str) -> str:
-    """Return the BCP 47 tag of a language as documents write it (`vie`, `eng; CAN`, `fr-CA`), `und` if unreadable."""
-    if (tag := _TAG.fullmatch(said)) is not None:
-        return TWO_LETTERS.get(tag[1], tag[1]) + said[tag.end(1) :]
-    folded = said.strip().lower()
-    start = _START.match(folded)
-    found = _NAMES.get(folded) or (TWO_LETTERS.get(start[0], start[0]) if start else UNSAID)
-    return found if len(found) == 2 else UNSAID  # noqa: PLR2004 - of what is no code, only what is known
+    return (code(xml.first(said, "LanguageCode")) or xml.text(said) or "").partition(";")[0].strip()
 
 
 def code(element: Element | None) -> str | None:

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from catalog.dialects import _words as clean
 from catalog.dialects._isoterms import SPDX
-from catalog.dialects._isotext import THREE_LETTERS, UNSAID
 from catalog.dialects._isotree import Edition, Node, code, missing, node, words
 from catalog.dialects._isowhere import extent_of, grid_of
+from catalog.dialects._languages import UNKNOWN, three_letters
 from catalog.dialects._ways import FORMATS
 from catalog.record import (
     Distribution,
@@ -63,7 +63,7 @@ class Writing:
         texts = [said for text in _texts(record) if (said := clean.text(text.words))]
         tongues = dict.fromkeys(code for text in texts for code in text.words)
         everywhere = [code for code in ("vi", "en", *sorted(tongues)) if all(code in t.words for t in texts)]
-        self._main = everywhere[0] if texts and everywhere else UNSAID
+        self._main = everywhere[0] if texts and everywhere else UNKNOWN
         self._others = [code for code in sorted(tongues) if code != self._main]
 
     def tree(self) -> Node:
@@ -320,7 +320,7 @@ def _language(tongue: str) -> Node:
         "LanguageCode",
         tongue,
         codeList="http://www.loc.gov/standards/iso639-2/",
-        codeListValue=THREE_LETTERS.get(tongue, tongue),
+        codeListValue=three_letters(tongue),
     )
 
 

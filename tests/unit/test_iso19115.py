@@ -9,7 +9,6 @@ from hypothesis import given
 from lxml import etree
 
 from catalog.dialects import iso19115
-from catalog.dialects._isotext import language
 from catalog.errors import BadDocument
 from catalog.record import BBox, Record
 from catalog.source import Document
@@ -261,13 +260,18 @@ def test_depths(low: float, high: float, reference: str, depths: tuple[float, fl
     assert ("vertical-direction-unsaid" in [note.code for note in found.quality]) is said
 
 
-@pytest.mark.parametrize(
-    ("said", "code"),
-    [("vie", "vi"), ("eng; CAN", "en"), ("fr-CA", "fr-CA"), ("zh-Hant", "zh-Hant"), ("English", "en"), ("", "und"),
-     ("42", "und"), ("rum", "ro")],
-)  # fmt: skip
-def test_languages(said: str, code: str) -> None:
-    assert language(said) == code
+LANGUAGES = (
+    "<language><CharacterString>eng; CAN</CharacterString></language>",
+    '<language><LanguageCode codeListValue="eng"/></language>',
+    '<defaultLocale><PT_Locale><language><LanguageCode codeListValue="eng"/></language></PT_Locale></defaultLocale>',
+    '<language><LanguageCode codeListValue="RI_1">eng; anglais</LanguageCode></language>',
+)
+
+
+@pytest.mark.parametrize("said", LANGUAGES)
+def test_the_language_of_plain_words(said: str) -> None:
+    whole = EXTENT.format("").replace("<identificationInfo>", said + "<identificationInfo>")
+    assert read(whole.encode()).title.words == {"en": "t"}
 
 
 @pytest.mark.parametrize("content", [b"<a/>", b"<gmd/>", b"{}", b"<rdf><dc/></rdf>"])
