@@ -10,6 +10,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable
 NEEDED := pyproject.toml constraints.txt
 HOST ?= 127.0.0.1
 PORT ?= 8000
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -23,8 +24,8 @@ demo: $(VENV)/installed ## harvest the built-in sample and serve it (HOST, PORT)
 
 install: $(VENV)/installed ## install the catalog and the command bienmo into .venv
 
-test: $(VENV)/installed-test ## run the tests (ARGS="-k subset" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/installed-test ## run the tests (ARGS="-k subset" for some of them; JOBS=1 for one after another)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/installed-test ## run the long fuzzing, load and kill tests
 	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m slow $(ARGS)
