@@ -12,6 +12,9 @@ from catalog.dialects._shapes import geojson_boxes, joined_boxes, wkt_boxes
 from catalog.record import BBox, Role, Text, TimeRange
 
 Node = Mapping[str, Any]
+NOWHERE = "https://document.invalid/"
+"""The base of relative names in a document that does not say where it comes from."""
+
 ROLES: Mapping[str, Role] = {
     "dct:publisher": "publisher", "dct:creator": "creator", "dcat:contactPoint": "pointOfContact",
     "dct:contributor": "contributor", "dct:rightsHolder": "owner",
@@ -57,9 +60,10 @@ def literal(value: Any) -> Any:
 
 
 def address(value: Any) -> str | None:
-    """Return a web address: a node's name, or the words of a literal."""
+    """Return a web address: a node's name, or the words of a literal; None of a name that was relative to nothing."""
     inner = value.get("@id", value.get("@value")) if isinstance(value, dict) else value
-    return clean.address(inner)
+    found = clean.address(inner)
+    return None if found and found.startswith(NOWHERE) else found
 
 
 def label(value: Any) -> str | None:

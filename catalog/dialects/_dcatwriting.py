@@ -18,18 +18,17 @@ _SHA256 = "http://spdx.org/rdf/terms#checksumAlgorithm_sha256"
 
 def said(record: Record) -> dict[str, Any]:
     """Return a record as the JSON values of a dcat:Dataset; the title stands for a description where there is none."""
-    name = f"https://doi.org/{record.doi}" if record.doi else record.landing_page or _SPACE + record.id
+    page = clean.address(record.landing_page)
+    name = f"https://doi.org/{record.doi}" if record.doi else page or _SPACE + record.id
     said = {
         "@context": PREFIXES,
         "@id": _iri(name),
         "@type": "dcat:Dataset",
-        "dct:title": _text(record.title),
-        "dct:description": _text(record.summary or record.title),
+        "dct:title": _text(record.title) or [record.id],
+        "dct:description": _text(record.summary) or _text(record.title) or [record.id],
         "dcat:keyword": [part for keyword in record.keywords for part in _text(keyword)],
         "dct:identifier": [record.native_id, *([f"https://doi.org/{record.doi}"] if record.doi else [])],
-        "dcat:landingPage": {"@id": _iri(record.landing_page), "@type": "foaf:Document"}
-        if record.landing_page
-        else None,
+        "dcat:landingPage": {"@id": _iri(page), "@type": "foaf:Document"} if page else None,
         **_write_parties(record.parties),
         "dct:license": _write_licence(record.licence),
         "dct:bibliographicCitation": record.citation,
@@ -49,11 +48,21 @@ def said(record: Record) -> dict[str, Any]:
         ],
         "dqv:hasQualityAnnotation": [_annotation(found.code, found.text) for found in record.quality],
     }
-    return _full(said)
+    found: dict[str, Any] = _cleaned(_full(said))
+    return found
 
 
 def _full(said: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value not in (None, [])}
+
+
+def _cleaned(value: Any) -> Any:
+    """The values without letters that XML has no place for, and without blanks at the ends."""
+    if isinstance(value, dict):
+        return {key: _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    return clean.words(value) or ""
 
 
 def _iri(address: str | None) -> str | None:
@@ -63,9 +72,12 @@ def _iri(address: str | None) -> str | None:
     return quote(address, safe="%/:=&?~#+!$,;'@()*[]")
 
 
-def _text(said: Text) -> list[Any]:
+def _text(said: Text | None) -> list[Any]:
+    """The words of a text that are any, by language."""
     return [
-        words if code == "und" else {"@language": code, "@value": words} for code, words in said.words.items()
+        words if code == "und" else {"@language": code, "@value": words}
+        for code, words in (said.words.items() if said else ())
+        if clean.words(words)
     ]
 
 
@@ -120,7 +132,7 @@ def _agent(party: Party) -> dict[str, Any]:
             "@type": ["foaf:Agent", kind],
             "foaf:name": party.name,
             "foaf:mbox": party.email,
-            "foaf:homepage": {"@id": _iri(party.url)} if clean.address(party.url) else None,
+            "foaf:homepage": {"@id": _iri(link)} if (link := clean.address(party.url)) else None,
         }
     )
 
@@ -132,7 +144,7 @@ def _contact(party: Party) -> dict[str, Any]:
             "@type": ["vcard:Kind", kind],
             "vcard:fn": party.name,
             "vcard:hasEmail": f"mailto:{party.email}" if party.email else None,
-            "vcard:hasURL": {"@id": _iri(party.url)} if clean.address(party.url) else None,
+            "vcard:hasURL": {"@id": _iri(link)} if (link := clean.address(party.url)) else None,
         }
     )
 
@@ -140,7 +152,7 @@ def _contact(party: Party) -> dict[str, Any]:
 def _write_licence(terms: Licence | None) -> dict[str, Any] | None:
     if terms is None:
         return None
-    link = _iri(terms.url) if clean.address(terms.url) else None
+    link = _iri(clean.address(terms.url))
     said = {
         "@id": link,
         "@type": "dct:LicenseDocument",

@@ -17,15 +17,13 @@ from rdflib.namespace import RDF
 from rdflib.plugins.parsers.jsonld import to_rdf
 
 from catalog.dialects._contexts import PREFIXES, bundled, unknown
+from catalog.dialects._dcatnodes import NOWHERE
 from catalog.dialects._json import read_json
 from catalog.dialects._xml import read_xml
 from catalog.errors import BadDocument
 
 Node = Mapping[str, Any]
 DCAT, HYDRA = PREFIXES["dcat"], PREFIXES["hydra"]
-NOWHERE = "https://document.invalid/"
-"""The base of relative names in a document that does not say where it comes from."""
-
 _DEPTH = 6
 _MOST_NODES = 5_000
 _NEXT = (HYDRA + "next", HYDRA + "nextPage")
@@ -33,9 +31,6 @@ _TOTAL = HYDRA + "totalItems"
 
 logging.getLogger("rdflib").setLevel(logging.CRITICAL)
 """It tells each ill-typed date and odd name with its stack."""
-
-rdflib.NORMALIZE_LITERALS = False
-"""Else "1e999999999"^^xsd:decimal is written out."""
 
 
 class _Triples(rdflib.Graph):
@@ -167,7 +162,10 @@ def read_values(value: Any, base: str = "") -> Feed:
 
 
 def _parsed(content: Any, form: str, base: str) -> Any:
-    """The graph of bytes, or of the JSON values of JSON-LD."""
+    """The graph of bytes, or of the JSON values of JSON-LD; its literals stay as they are written."""
+    rdflib.NORMALIZE_LITERALS = (
+        False  # else "1e999999999"^^xsd:decimal is written out; other libraries set it anew
+    )
     graph = _Triples()
     try:
         if form == "json-ld":
