@@ -2,7 +2,8 @@
 
 https://coastwatch.pfeg.noaa.gov/erddap/rest.html and …/tabledap/allDatasets.html. An info table has the
 columns Row Type, Variable Name, Attribute Name, Data Type, Value; a grid's dimension says "nValues=12,
-evenlySpaced=…".
+evenlySpaced=…". Servers pass on the datasets of others (EDDGridFromErddap, EDDTableFromErddap), in circles, too: each
+is listed where it is found, under the id that it has there, and says where it comes from.
 """
 
 import json
@@ -28,6 +29,7 @@ _ITSELF = "allDatasets"
 _GLOBAL = "NC_GLOBAL"
 _REFUSED = range(400, 500)
 _SILENCES = 3  # in a row: the server is down, not its datasets
+_ORIGIN = re.compile(r"(https?://[^\s?#\"<>]{1,2000}/erddap)/(griddap|tabledap|info)/([A-Za-z0-9_-]{1,1000})")
 _SIZE = re.compile(r"nValues=([0-9]{1,12})\b")
 _TEXT = {"String", "char"}
 _AXES = ("longitude", "latitude", "depth", "altitude", "time")
@@ -63,14 +65,14 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
 
 
 def _listing(source: Source, base: str, fetch: Fetch) -> Mapping[str, Row]:
-    """The datasets by id. A server that keeps its allDatasets to itself still has the list for people."""
+    """The datasets by id. A server that keeps allDatasets to itself, or breaks on it, still has the list for people."""
     if source.search:
         asked = {**_EVERYTHING, "searchFor": source.search}
         return _datasets(f"{base}/search/index.json", asked, fetch)
     try:
         return _datasets(f"{base}/tabledap/{_ITSELF}.json", None, fetch)
     except Unreachable as error:
-        if error.details.get("status") not in _REFUSED:
+        if error.details.get("status") is None:
             raise
     return _datasets(f"{base}/info/index.json", _EVERYTHING, fetch)
 
@@ -80,7 +82,8 @@ def _datasets(url: str, asked: Mapping[str, str] | None, fetch: Fetch) -> Mappin
     try:
         rows = _rows(read_json(answer.content))
     except BadDocument as error:
-        raise Unreachable(f"{url} did not answer with a list of datasets: {error.message}") from error
+        said = f"{url} did not answer with a list of datasets: {error.message}"
+        raise Unreachable(said, details={"url": url, "status": answer.status}) from error
     listed = ((clean.words(row.get("datasetID", row.get("Dataset ID")), 20_000), row) for row in rows)
     return {name: row for name, row in listed if name and name != _ITSELF}
 
@@ -145,16 +148,20 @@ def read(document: Document) -> Record:
     attributes, variables, sizes = _info(_rows(given.get("info")))
     base = clean.address(given.get("base"))
     gridded = bool(sizes) or bool(clean.words(listing.get("griddap")))
+    known = _global(listing, attributes.get(_GLOBAL, {}))
+    links = [said.get(key) for key in ("sourceUrl", "infoUrl") for said in (listing, known)]
+    origin = _origin(document.native_id, base, links, gridded=gridded)
+    coverage = _coverage(variables, attributes, sizes)
     header = {
-        "attributes": _global(listing, attributes.get(_GLOBAL, {})),
+        "attributes": known,
         "dimensions": sizes,
         "variables": [
             {"name": name, "dtype": dtype, "dimensions": axes, "shape": [sizes.get(axis) for axis in axes],
              "attributes": attributes.get(name, {})}
             for name, (dtype, axes) in variables.items()
         ],
-        "coverage": _coverage(variables, attributes, sizes) | ({"kind": "grid"} if gridded else {}),
-        "distributions": list(_distributions(document.native_id, base, listing, gridded=gridded)),
+        "coverage": coverage | ({"kind": "grid"} if gridded else {}) | {"problems": _passed_on(origin)},
+        "distributions": [*_distributions(document.native_id, base, listing, gridded=gridded), *origin],
     }  # fmt: skip
     page = f"{base}/{'griddap' if gridded else 'tabledap'}/{quote(document.native_id, safe='')}.html"
     record = acdd.read_header(document, header)
@@ -254,6 +261,27 @@ def _times(found: tuple[float, float] | None) -> dict[str, str] | None:
         }
     except BadRequest:
         return None
+
+
+def _origin(name: str, base: str | None, links: list[Any], *, gridded: bool) -> list[dict[str, Any]]:
+    """The way to a dataset at the server that it comes from; none where it is at home, or says nothing."""
+    for value in links:
+        found = _ORIGIN.search(clean.words(value, clean.MAX_ADDRESS) or "")
+        if found and (_place(found[1]), found[3]) != (_place(base or ""), name):
+            protocol = found[2] if found[2] != "info" else "griddap" if gridded else "tabledap"
+            address = f"{found[1]}/{protocol}/{found[3]}"
+            return [{"protocol": protocol, "address": address, "format": "erddap", "title": "Origin"}]
+    return []
+
+
+def _passed_on(origin: list[dict[str, Any]]) -> list[dict[str, str]]:
+    text = "the server passes on a dataset of another address, where it may be found, too: "
+    return [{"code": "federated", "text": text + way["address"]} for way in origin]
+
+
+def _place(base: str) -> str:
+    """An address without scheme and letter case."""
+    return base.partition("://")[2].rstrip("/").lower()
 
 
 def _distributions(name: str, base: str | None, listing: Row, *, gridded: bool) -> Iterator[dict[str, Any]]:
