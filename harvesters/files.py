@@ -18,6 +18,7 @@ from catalog.record import Record
 from catalog.source import Document, Source, printable
 from harvesters import Fetch
 from harvesters import _collections as collections
+from harvesters._wanted import is_wanted
 
 INCREMENTAL = False
 ROWS = frozenset({".csv", ".tsv", ".parquet", ".pq"})
@@ -63,6 +64,7 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     Options: `include` and `exclude`, a glob or a list of globs of relative paths (`*` also crosses folders); `given`,
     a table of ACDD attributes by file stem, which stand in where a file says nothing itself (title_vi, license, …);
     `collections`, tables of files that are one dataset (`harvesters._collections`), listed after the others.
+    `bbox` and `search` take datasets by what they say of themselves.
 
     Raises:
         BadSource: The url is no folder that can be read, or a collection is wrong.
@@ -80,11 +82,15 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     alone = [path for path in listed if path not in among]
     for at, path in enumerate(alone):
         if at >= start:
-            yield _document(source, folder, path, str(at - at % _PAGE), fetch)
+            document = _document(source, folder, path, str(at - at % _PAGE), fetch)
+            if is_wanted(source, read, document):
+                yield document
     for at, (each, paths) in enumerate(zip(gathered, members, strict=True), len(alone)):
         if at >= start:
             for document in collections.documents(source, folder, each, paths, str(at - at % _PAGE), fetch):
-                yield _given(document, source)
+                given = _given(document, source)
+                if is_wanted(source, read, given):
+                    yield given
 
 
 def read(document: Document) -> Record:

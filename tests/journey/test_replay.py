@@ -52,6 +52,16 @@ def test_the_five_grids_of_the_sample_meet_the_gulf(sample: dict[str, Record]) -
         assert way.checksum
 
 
+def test_files_are_taken_by_place_and_words(tmp_path: Path) -> None:
+    """What does not say where it is, and what cannot be read, is taken anyway."""
+    with recorded("files", tmp_path) as (source, fetch):
+        away = source.model_copy(update={"bbox": BBox(west=-40, south=-60, east=-30, north=-50)})
+        named = source.model_copy(update={"search": "levitus"})
+        found = {document.native_id for document in files.harvest(named, fetch)}
+        assert not [document for document in files.harvest(away, fetch) if document.problem is None]
+    assert found == {"levitus_climatology_bien_dong.nc"}
+
+
 def test_the_sample_is_said_as_its_files_have_it(sample: dict[str, Record]) -> None:
     sea_level = sample["cmems_sea_level_20190223_bien_dong.nc"]
     assert "extent-differs" in [note.code for note in sea_level.quality]  # attributes of the whole globe
