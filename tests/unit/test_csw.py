@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from catalog.errors import BadDocument, IncompleteListing, Unreachable
 from catalog.record import BBox
 from catalog.source import Document, Source
 from harvesters import csw
+from harvesters._cswrequests import read_page
 from portals import Asked, answer
 from strangers import record
 
@@ -234,6 +236,19 @@ def test_mutations_of_a_record_lose_no_other(count: int) -> None:
                 except BadDocument:
                     assert document.native_id not in {*NAMES[:10]} - {NAMES[at]}
         assert kept >= {*NAMES[:10]} - {NAMES[at]}
+
+
+def test_a_real_page(shared_real: Path) -> None:
+    """An answer of the INSPIRE geoportal: all that it says to have given is there, and is read."""
+    content = (shared_real / "responses" / "owslib" / "inspire-getrecords-response.xml").read_bytes()
+    said = etree.fromstring(content).find(f"{{{CSW}}}SearchResults")
+    page = read_page(content)
+    assert len(page.records) == int(said.get("numberOfRecordsReturned")) > 0
+    assert page.matched == int(said.get("numberOfRecordsMatched"))
+    for element in page.records:
+        read = csw.read(Document(source="c", native_id="x", content=etree.tostring(element)))
+        assert read.title.words
+        assert bool(read.extent.boxes) is (b"GeographicBoundingBox" in etree.tostring(element))
 
 
 @given(st.binary(max_size=300))

@@ -1,5 +1,6 @@
 """ISO 19115: what is written is what OWSLib reads, in both encodings, and what real documents say is what it reads."""
 
+import socket
 import warnings
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,21 @@ def test_the_language_of_plain_words(said: str) -> None:
 def test_what_is_no_metadata_is_refused(content: bytes) -> None:
     with pytest.raises(BadDocument):
         read(content)
+
+
+def test_entities_reach_neither_file_nor_port(tmp_path: Path) -> None:
+    """FAULTS row 9: a document that names a file or an address is refused, and neither is asked for."""
+    canary = tmp_path / "canary.txt"
+    canary.write_text("the canary", "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        for place in (canary.as_uri(), f"http://127.0.0.1:{server.getsockname()[1]}/"):
+            for declared in (f'<!ENTITY x SYSTEM "{place}">', f'<!ENTITY % x SYSTEM "{place}"> %x;'):
+                whole = f"<!DOCTYPE MD_Metadata [{declared}]>" + EXTENT.format("").replace(">t<", ">&x;<")
+                with pytest.raises(BadDocument):
+                    read(whole.encode())
+            assert (
+                "canary" not in read(f'<!DOCTYPE a SYSTEM "{place}">{EXTENT.format("")}'.encode()).title.words
+            )
+        with pytest.raises(TimeoutError):
+            server.accept()

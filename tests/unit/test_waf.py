@@ -1,9 +1,12 @@
 """Folders as servers list them: pages of several kinds, buckets, folders that cannot be listed, and what changed."""
 
 import functools
+import json
+import os
+import random
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +19,12 @@ from hypothesis import strategies as st
 from catalog.dialects import iso19115
 from catalog.errors import BadDocument, BadSource, IncompleteListing, Unreachable
 from catalog.settings import Settings
-from catalog.source import Source
+from catalog.source import Document, Source
 from catalog.stores.memory import open_store
 from harvesters import waf
 from harvesters._folders import read_page
 from harvesters._run import harvest_source
+from replay import RECORDED
 from strangers import record
 
 BASE = "https://data.example/dac/"
@@ -37,7 +41,9 @@ class Door:
         found = self.pages.get(url)
         if found is None:
             raise Unreachable(f"{url} answered with status 403", details={"status": 403})
-        return SimpleNamespace(content=found(params) if callable(found) else found.encode())
+        return SimpleNamespace(
+            content=found(params) if callable(found) else found.encode() if isinstance(found, str) else found
+        )
 
 
 def index(*names: str) -> str:
@@ -216,6 +222,40 @@ def test_a_bucket_that_repeats_itself_is_incomplete() -> None:
         list(waf.harvest(Source(id="f", protocol="waf", url=root), Door({root: lambda _: page})))
 
 
+def spoiled(content: bytes, chance: random.Random) -> bytes:
+    """The bytes with a piece of them left out, said twice, or replaced."""
+    start = chance.randrange(len(content))
+    end = min(len(content), start + chance.choice([1, 2, 10, 200]))
+    return (
+        content[:start]
+        + chance.choice([b"", content[start:end] * 2, b"\xff", b"<", b'"', b"../"])
+        + content[end:]
+    )
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_mutations_of_an_answer_lose_nothing_else(count: int) -> None:
+    """One recorded answer is spoiled: nothing breaks, and what other answers give is kept, or the listing says no."""
+    folder, chance = RECORDED / "waf", random.Random(1)
+    listed = json.loads((folder / "_index.json").read_text("utf-8"))
+    answers = {item["uri"]: (folder / item["file"]).read_bytes() for item in listed}
+    place = Source(id="f", protocol="waf", url="https://gulf.example/waf/")
+    whole = {one.native_id: one for one in waf.harvest(place, Door(answers))}
+    assert len([one for one in whole.values() if not one.problem]) == 6
+    for _ in range(count):
+        at = chance.choice(list(answers))
+        kept: dict[str, Document] = {}
+        try:
+            for document in waf.harvest(place, Door(answers | {at: spoiled(answers[at], chance)})):
+                kept[document.native_id] = document
+                with suppress(BadDocument):
+                    assert document.problem or waf.read(document)
+        except (IncompleteListing, Unreachable):
+            continue
+        others = {key for key, one in whole.items() if at.endswith(".xml") and one.url != at}
+        assert {key: kept[key].content for key in others} == {key: whole[key].content for key in others}
+
+
 @given(st.text())
 def test_reads_any_page(text: str) -> None:
     for page in (text, index(text), f"<a href={text}"):
@@ -263,6 +303,7 @@ def test_a_real_static_server_is_harvested_whole(tmp_path: Path) -> None:
         assert (run.state, run.seen) == ("complete", len(files))
         assert (run.counts.new, run.counts.quarantined) == (len(files) - 1, 1)
         (web / "y1" / "01.xml").write_bytes(iso19115.write(record("01", title={"en": "new"})))
+        os.utime(web / "y1" / "01.xml", (2**31, 2**31))  # HTTP tells times by the second
         again = harvest_source(
             Source(id="f", protocol="waf", url=url, options={"full_every_days": 0}),
             store,
