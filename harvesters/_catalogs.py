@@ -5,16 +5,15 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from lxml import etree
-
 from catalog.dialects import _words as clean
-from catalog.dialects._xml import Element, attribute, each, local, read_xml, written
+from catalog.dialects._xml import Element, attribute, each, first, local, read_xml, written
 from catalog.errors import BadDocument
 
 _NOT_METADATA = {"dataset", "catalogRef", "access", "service", "metadata", "datasetScan", "featureCollection"}
@@ -22,6 +21,26 @@ _SCANS = {"datasetScan", "featureCollection"}
 _NO_DATA = {"resolver", "catalog", "queryserver", "file"}
 _SHOWN_BY = {"iso", "uddc", "ncml"}
 _LONGEST_ID = 2_000
+_LONGEST_METADATA = 200_000
+_MOST_SERVICES = 100
+
+
+@dataclass(frozen=True)
+class Above:
+    """What a dataset inherits of one that it lies in.
+
+    Args:
+        parent: What that one inherits itself.
+        said: Its inherited metadata, each element as text.
+        service: Which service serves datasets in it; `loose` is the name where it is not said to be inherited (0.6).
+        data_type: The kind of its data (0.6).
+    """
+
+    parent: "Above | None" = None
+    said: tuple[str, ...] = ()
+    service: str | None = None
+    loose: str | None = None
+    data_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,13 +51,35 @@ class Entry:
         native_id: Its ID; where there is none, or several datasets of the catalog have it, its path.
         modified: When it was modified, as it says.
         ways: (service type in small letters, address) of each way to its data.
-        metadata: An XML element `dataset` with all that is said of it: its own before what it inherits.
+        attributes: Its name, ID and data type.
+        own: What it says of itself, each element as text.
+        above: What it inherits.
     """
 
     native_id: str
     modified: str | None
     ways: tuple[tuple[str, str], ...]
-    metadata: str
+    attributes: Mapping[str, str | None]
+    own: tuple[str, ...]
+    above: Above
+
+    def metadata(self) -> str:
+        """Return all that is said of it as an XML element `dataset`: its own before what it inherits.
+
+        What is beyond 200,000 letters is left out.
+        """
+        known = [f' {key}="{escape(value)}"' for key, value in self.attributes.items() if value]
+        parts, room = [f"<dataset{''.join(known)}>"], _LONGEST_METADATA
+        level: Above | None = self.above
+        said = self.own
+        while level is not None or said:
+            for one in said:
+                room -= len(one)
+                if room < 0:
+                    return "".join((*parts, "</dataset>"))
+                parts.append(one)
+            said, level = (level.said, level.parent) if level is not None else ((), None)
+        return "".join((*parts, "</dataset>"))
 
 
 @dataclass(frozen=True)
@@ -58,10 +99,14 @@ def read_catalog(content: bytes, url: str) -> Catalog:
     root = read_xml(content)
     if local(root) != "catalog":
         raise BadDocument(f"this is no THREDDS catalog, but {local(root)[:60]!r}")
-    services = {name: found for found in each(root, "//service") if (name := clean.name(found.get("name")))}
+    services = {
+        name: tuple(_simple(found))
+        for found in islice(each(root, "//service"), _MOST_SERVICES)
+        if (name := clean.name(found.get("name")))
+    }
     found = [
         (element, entry)
-        for element, above in _datasets(root, ())
+        for element, above in _datasets(root, Above())
         if (entry := _entry(element, above, services, url)) is not None
     ]
     ids = [clean.words(element.get("ID")) for element, _ in found]
@@ -77,40 +122,64 @@ def _by_path(entry: Entry, element: Element) -> Entry:
     """A dataset called by its path on the server."""
     paths = [element.get("urlPath"), *(access.get("urlPath") for access in each(element, "access"))]
     said = next((path for path in map(clean.words, paths) if path), None) or urlsplit(entry.ways[0][1]).path
-    return Entry(said.strip("/")[:_LONGEST_ID] or "/", entry.modified, entry.ways, entry.metadata)
+    return replace(entry, native_id=said.strip("/")[:_LONGEST_ID] or "/")
 
 
-def _datasets(element: Element, above: tuple[Element, ...]) -> Iterator[tuple[Element, tuple[Element, ...]]]:
-    """The datasets below an element, each with those that it lies in, the nearest first."""
+def _datasets(element: Element, above: Above) -> Iterator[tuple[Element, Above]]:
+    """The datasets below an element, each with what it inherits."""
     for child in each(element, "dataset"):
         yield child, above
-        yield from _datasets(child, (child, *above))
+        if first(child, "dataset") is not None:
+            yield from _datasets(child, _inside(child, above))
+
+
+def _inside(element: Element, above: Above) -> Above:
+    """What datasets in a dataset inherit."""
+    said = [
+        child
+        for metadata in each(element, "metadata")
+        if (metadata.get("inherited") or "").lower() == "true"
+        for child in _flat(metadata)
+    ]
+    return Above(
+        above,
+        tuple(map(written, said)),
+        _named_service(said) or above.service,
+        element.get("serviceName") or _named_service(each(element, "serviceName")) or above.loose,
+        element.get("dataType") or above.data_type,
+    )
+
+
+def _named_service(said: Iterable[Element]) -> str | None:
+    names = ((one.text or "").strip() for one in said if local(one) == "serviceName")
+    return next((name for name in names if name), None)
 
 
 def _entry(
-    element: Element, above: tuple[Element, ...], services: Mapping[str, Element], url: str
+    element: Element, above: Above, services: Mapping[str, Sequence[Element]], url: str
 ) -> Entry | None:
     """A dataset with a way to its data; None for one that only holds others, or is another by a second name."""
     if element.get("alias"):
         return None
-    said = _metadata(element, above)
-    called = clean.words(element.get("ID"), _LONGEST_ID)
-    ways = tuple(dict.fromkeys(_ways(element, above, said, services, url)))
+    said = [child for child in element if local(child) not in _NOT_METADATA]
+    said += [child for metadata in each(element, "metadata") for child in _flat(metadata)]
+    named = element.get("serviceName") or _named_service(said) or above.service or above.loose
+    ways = tuple(dict.fromkeys(_ways(element, named, services, url)))
     if not ways:
         return None
-    modified = next((one.text for one in each(element, "date") if one.get("type") == "modified"), None)
-    return Entry(called or "/", modified, ways, _written((element, *above), said, ways[0][1]))
-
-
-def _metadata(element: Element, above: tuple[Element, ...]) -> list[Element]:
-    """What is said of a dataset: by itself, then by those it lies in as inherited, the nearest first."""
-    found = [child for child in element if local(child) not in _NOT_METADATA]
-    found += [child for said in each(element, "metadata") for child in _flat(said)]
-    for one in above:
-        for said in each(one, "metadata"):
-            if (said.get("inherited") or "").lower() == "true":
-                found += _flat(said)
-    return found
+    last = unquote(urlsplit(ways[0][1]).path.rstrip("/").rpartition("/")[2])
+    return Entry(
+        native_id=clean.words(element.get("ID"), _LONGEST_ID) or "/",
+        modified=next((one.text for one in each(element, "date") if one.get("type") == "modified"), None),
+        ways=ways,
+        attributes={
+            "name": clean.name(element.get("name")) or clean.name(last),
+            "ID": element.get("ID"),
+            "dataType": element.get("dataType") or above.data_type,
+        },
+        own=tuple(map(written, said)),
+        above=above,
+    )
 
 
 def _flat(metadata: Element) -> list[Element]:
@@ -119,53 +188,28 @@ def _flat(metadata: Element) -> list[Element]:
     return [one for one in parts if local(one) not in _NOT_METADATA]
 
 
-def _written(along: tuple[Element, ...], said: list[Element], address: str) -> str:
-    """All that is said of a dataset as one element; without a name it is called by the last part of its address."""
-    last = unquote(urlsplit(address).path.rstrip("/").rpartition("/")[2])
-    own = {"name": clean.name(along[0].get("name")) or clean.name(last), "ID": along[0].get("ID")}
-    inherited = next((kind for one in along if (kind := one.get("dataType"))), None)  # InvCatalog 0.6
-    given = {**own, "dataType": inherited}
-    whole = etree.Element("dataset", {key: value for key, value in given.items() if value})
-    whole.extend([deepcopy(one) for one in said])
-    return written(whole)
-
-
 def _ways(
-    element: Element,
-    above: tuple[Element, ...],
-    said: list[Element],
-    services: Mapping[str, Element],
-    url: str,
+    element: Element, named: str | None, services: Mapping[str, Sequence[Element]], url: str
 ) -> Iterator[tuple[str, str]]:
     """The ways to the data: by the path with each service it is served by, and by each `access` element."""
     path, query = element.get("urlPath"), _query(element, url)
     if path:
-        name = _service_name((element, *above), said)
-        chosen = services.get(name) if name else next(iter(services.values()), None)
-        for service in _simple(chosen) if chosen is not None else ():
+        chosen = services.get(named.strip(), ()) if named else next(iter(services.values()), ())
+        for service in chosen:
             yield from _way(service, path, url, query)
     for access in each(element, "access"):
-        named = access.get("serviceName") or next((one.text for one in each(access, "serviceName")), None)
-        service, path = services.get((named or "").strip()), access.get("urlPath")
-        for one in _simple(service) if service is not None and path else ():
-            yield from _way(one, path, url, query)
+        name = access.get("serviceName") or _named_service(each(access, "serviceName"))
+        path = access.get("urlPath")
+        for service in services.get((name or "").strip(), ()) if path else ():
+            yield from _way(service, path or "", url, query)
 
 
-def _service_name(along: tuple[Element, ...], said: list[Element]) -> str | None:
-    """Which service serves a dataset: its own word, what it inherits, and in 0.6 that of the nearest around it."""
-    named = [along[0].get("serviceName"), *(one.text for one in said if local(one) == "serviceName")]
-    for one in along[1:]:
-        named += [one.get("serviceName"), *(child.text for child in each(one, "serviceName"))]
-    return next((name.strip() for name in named if name and name.strip()), None)
-
-
-def _simple(service: Element) -> Iterator[Element]:
-    """The simple services of a compound one."""
-    inner = list(each(service, "service"))
-    if not inner and (service.get("serviceType") or "").lower() != "compound":
-        yield service
-    for one in inner:
-        yield from _simple(one)
+def _simple(service: Element) -> Iterable[Element]:
+    """The simple services of a compound one, or the service itself."""
+    all_ = (service, *each(service, "//service"))
+    return islice(
+        (one for one in all_ if (one.get("serviceType") or "").lower() != "compound"), _MOST_SERVICES
+    )
 
 
 def _way(service: Element, path: str, url: str, query: str) -> Iterator[tuple[str, str]]:

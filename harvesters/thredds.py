@@ -149,7 +149,7 @@ def _described(entry: Entry, url: str, fetch: Fetch, details: str) -> dict[str, 
 
     A service that refuses is passed over, and told of. Raises SourceError where one does not answer.
     """
-    said: dict[str, Any] = {"catalog": url, "dataset": entry.metadata, "ways": entry.ways}
+    said: dict[str, Any] = {"catalog": url, "dataset": entry.metadata(), "ways": entry.ways}
     refused: list[str] = []
     found = [
         (key, address)

@@ -17,6 +17,7 @@ from catalog.record import BBox, Record
 from catalog.settings import Settings
 from catalog.source import Document, Source
 from harvesters import _threddsmetadata, thredds
+from harvesters._catalogs import read_catalog
 from harvesters._fetch import Fetch
 from portals import Answering, Asked, answer, portal
 from replay import recorded
@@ -121,6 +122,18 @@ def test_trees_without_an_end_end(tmp_path: Path) -> None:
         assert (len(found), type(failure)) == (31, IncompleteListing)
     with server(tmp_path / "4", deeper, depth=2) as (source, fetch):
         assert len(list(thredds.harvest(source, fetch))) == 3  # chosen, so that it is complete
+
+
+@pytest.mark.timeout(60)
+def test_ten_thousand_datasets_that_inherit_much_are_read_at_once_and_not_copied() -> None:
+    """A folder of files is one catalog; what all inherit is kept once, and of too much the first part is taken."""
+    much = "".join(f"<keyword>word {number}</keyword>" for number in range(20_000))
+    many = "".join(dataset(f"{number}.nc") for number in range(10_000))
+    page = catalog(f"<metadata inherited='true'>{much}</metadata>", many)
+    found = read_catalog(page, "http://tds.example/thredds/catalog.xml").entries
+    assert len(found) == 10_000
+    assert len({id(entry.above.said) for entry in found}) == 1
+    assert 190_000 < len(found[-1].metadata()) < 200_200
 
 
 def test_names_paths_and_ids_that_are_missing_or_shared(tmp_path: Path) -> None:
