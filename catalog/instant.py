@@ -7,6 +7,7 @@ calendar of the data; a naive time is UTC.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -53,6 +54,11 @@ def seconds(instant: str) -> float:
     Every time of a day that the month lacks in the Gregorian calendar counts as the month's last moment, so that the
     order of instants of other calendars is kept.
     """
+    return _seconds(instant)
+
+
+@lru_cache(maxsize=8_192)
+def _seconds(instant: str) -> float:
     match = _LIBERAL.fullmatch(instant)
     if match is None:
         raise BadRequest(f"{instant!r} is not an instant", hint="write 2019-02-23T00:00:00Z")
@@ -128,6 +134,11 @@ def canonical(text: str, *, end: bool = False, any_calendar: bool = False) -> st
     Raises:
         BadRequest: The text is no instant.
     """
+    return _canonical(text, end, any_calendar)
+
+
+@lru_cache(maxsize=8_192)
+def _canonical(text: str, end: bool, any_calendar: bool) -> str:  # noqa: FBT001 - remembered by position
     match = _LIBERAL.fullmatch(text.strip())
     if match is None or not _exists(match):
         raise BadRequest(f"{text[:60]!r} is not a time", hint="write 2019-02-23 or 2019-02-23T06:00:00Z")

@@ -6,6 +6,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -169,6 +170,11 @@ def slug(source: str, name: str, *, distinct_by: str | None = None) -> str:
     Letter case and runs of other characters are folded; where that loses more than case, or `distinct_by` asks for it
     (two names that fold to one slug), a short sha256 of the name is appended.
     """
+    return _slug(source, name, distinct_by)
+
+
+@lru_cache(maxsize=1_024)
+def _slug(source: str, name: str, distinct_by: str | None) -> str:
     plain = unicodedata.normalize("NFKD", name.replace("đ", "d").replace("Đ", "D")).lower()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     folded = re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-")

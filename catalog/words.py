@@ -16,9 +16,12 @@ _PIECE = re.compile(r"\S{1,64}|\s{1,64}")
 """A word, or a piece of a long one: what is folded is remembered, so it is short."""
 
 
+_SHORT = 100  # letters of a text whose words are remembered: keywords, names and labels come again and again
+
+
 def fold(text: str) -> str:
     """Fold for search only: NFKD without marks, case-folded, đ→d; a text folds as its pieces do."""
-    return "".join(map(_folded, _PIECE.findall(text)))
+    return text.lower() if text.isascii() else "".join(map(_folded, _PIECE.findall(text)))
 
 
 @lru_cache(maxsize=16_384)
@@ -29,9 +32,24 @@ def _folded(text: str) -> str:
 
 def tokens(text: str) -> tuple[str, ...]:
     """Return the folded words of a text: runs of letters and digits; `_` separates."""
-    return tuple(_WORD.findall(fold(text)))
+    return _tokens(text) if len(text) <= _SHORT else tuple(_WORD.findall(fold(text)))
 
 
 def exact_tokens(text: str) -> tuple[str, ...]:
     """Return the words of a text with their diacritics (NFC, case-folded), by which hits are ranked."""
-    return tuple(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))
+    return _exact_tokens(text) if len(text) <= _SHORT else _written(text)
+
+
+@lru_cache(maxsize=16_384)
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(fold(text)))
+
+
+@lru_cache(maxsize=16_384)
+def _exact_tokens(text: str) -> tuple[str, ...]:
+    return _written(text)
+
+
+def _written(text: str) -> tuple[str, ...]:
+    plain = text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+    return tuple(_WORD.findall(plain))

@@ -24,7 +24,7 @@ def read_json(content: bytes) -> Any:
         more than
             4,000 digits, nesting deeper than 200, a name twice in one object, or half of a surrogate pair.
     """
-    if _depth(content) > MAX_DEPTH:
+    if content.count(b"[") + content.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
         raise BadDocument(f"the JSON is nested deeper than {MAX_DEPTH}")
     try:
         value = json.loads(

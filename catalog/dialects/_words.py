@@ -36,16 +36,20 @@ def words(value: Any, limit: int = MAX_WORDS) -> str | None:
     Control characters, NULs and lone surrogates are dropped (line ends and tabs stay); numbers are written
     out; the words of a list are joined by ", "; anything else is no words.
     """
+    if isinstance(value, str):
+        clean = (value if value.isprintable() else _cleaned(value)).strip()
+        return (clean if len(clean) <= limit else clean[:limit].rstrip()) or None
     if isinstance(value, list | tuple):
         value = ", ".join(part for part in map(words, value) if part) if _flat(value) else None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value) if -MAX_NUMBER < value < MAX_NUMBER else None
-    if not isinstance(value, str):
-        return None
-    clean = _CONTROL.sub("", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    return clean[:limit].rstrip() or None
+    return words(value, limit) if isinstance(value, str) else None
+
+
+def _cleaned(value: str) -> str:
+    return _CONTROL.sub("", value.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _flat(value: Iterable[Any]) -> bool:
@@ -55,7 +59,9 @@ def _flat(value: Iterable[Any]) -> bool:
 def name(value: Any) -> str | None:
     """Return clean words of at most 1,000 characters on one line, or None."""
     said = words(value)
-    return (" ".join(said.split())[:MAX_NAME].rstrip() or None) if said else None
+    if said and (not said.isprintable() or "  " in said or len(said) > MAX_NAME):
+        return " ".join(said.split())[:MAX_NAME].rstrip() or None
+    return said
 
 
 def each(value: Any) -> tuple[str | None, ...]:

@@ -32,9 +32,10 @@ _RELEVANT = (
 """`+` has SQLite find the words first, and then look whether the number is wanted."""
 
 
-def add(connection: apsw.Connection, number: int, record: Record) -> None:
-    """Index a record under its number; what the number had before is replaced."""
-    remove(connection, number)
+def add(connection: apsw.Connection, number: int, record: Record, *, fresh: bool = False) -> None:
+    """Index a record under its number; what the number had before is replaced (it had nothing where it is `fresh`)."""
+    if not fresh:
+        remove(connection, number)
     titles, said = len(record.title.words), tuple(texts(record))
     columns = [
         BETWEEN.join(" ".join(split(text)) for text in part)

@@ -60,7 +60,11 @@ def _keep(connection: apsw.Connection, entry: Entry, stamped: Stamp) -> _rules.O
         _keep_document(connection, document)
         return "quarantined"
     record = _rules.identified(entry, known, lambda wanted: _taken(connection, wanted))
-    what = _rules.outcome(record, current(connection, number), known=known is not None)
+    text = record.model_dump_json().encode()
+    kept = _text(connection, number) if known is not None else None
+    if kept == text:
+        return "unchanged"
+    what = _rules.outcome(record, Record.model_validate_json(kept) if kept else None, known=known is not None)
     if what == "unchanged":
         return what
     _keep_document(connection, document)
@@ -70,7 +74,12 @@ def _keep(connection: apsw.Connection, entry: Entry, stamped: Stamp) -> _rules.O
             (record.id, document.source, document.native_id, stamped.generation),
         )
         number = connection.last_insert_rowid()
-    _turn(connection, number, record, stamped)
+        _begin(connection, number, text, stamped)
+        _index.add(connection, number, record, fresh=True)
+    else:
+        _end(connection, number, stamped)
+        _begin(connection, number, text, stamped)
+        _index.add(connection, number, record)
     return what
 
 
@@ -90,34 +99,49 @@ def _taken(connection: apsw.Connection, record_id: str) -> bool:
 
 def current(connection: apsw.Connection, number: int | None) -> Record | None:
     """Return the current record of a number; None: it was withdrawn."""
-    text = connection.execute(
+    text = _text(connection, number)
+    return Record.model_validate_json(text) if text else None
+
+
+def _text(connection: apsw.Connection, number: int | None) -> bytes | None:
+    text: bytes | None = connection.execute(
         "SELECT json FROM records JOIN versions USING (version) WHERE records.number = ?", (number,)
     ).get
-    return Record.model_validate_json(text) if text else None
+    return text
 
 
 def _turn(connection: apsw.Connection, number: int, record: Record | None, stamped: Stamp) -> None:
     """End the version of a record, and begin the next; None withdraws it."""
-    moment = _rules.sortable(stamped.moment)
-    connection.execute(
-        "INSERT INTO unread SELECT version FROM records WHERE number = ? AND version IS NOT NULL", (number,)
-    )
-    connection.execute(
-        "UPDATE versions SET valid_to = ? WHERE number = ? AND valid_to IS NULL", (moment, number)
-    )
-    connection.execute(
-        "INSERT INTO versions (number, valid_from, run, json) VALUES (?, ?, ?, ?)",
-        (number, moment, stamped.run, record.model_dump_json().encode() if record else None),
-    )
-    version = connection.last_insert_rowid() if record else None
-    connection.execute(
-        "UPDATE records SET version = ?, generation = ? WHERE number = ?",
-        (version, stamped.generation, number),
-    )
+    _end(connection, number, stamped)
+    _begin(connection, number, record.model_dump_json().encode() if record else None, stamped)
     if record is None:
         _index.remove(connection, number)
     else:
         _index.add(connection, number, record)
+
+
+def _end(connection: apsw.Connection, number: int, stamped: Stamp) -> None:
+    """End the version of a record."""
+    connection.execute(
+        "INSERT INTO unread SELECT version FROM records WHERE number = ? AND version IS NOT NULL", (number,)
+    )
+    connection.execute(
+        "UPDATE versions SET valid_to = ? WHERE number = ? AND valid_to IS NULL",
+        (_rules.sortable(stamped.moment), number),
+    )
+
+
+def _begin(connection: apsw.Connection, number: int, text: bytes | None, stamped: Stamp) -> None:
+    """Begin a version of a record, which has none under way; None withdraws it."""
+    connection.execute(
+        "INSERT INTO versions (number, valid_from, run, json) VALUES (?, ?, ?, ?)",
+        (number, _rules.sortable(stamped.moment), stamped.run, text),
+    )
+    version = connection.last_insert_rowid() if text else None
+    connection.execute(
+        "UPDATE records SET version = ?, generation = ? WHERE number = ?",
+        (version, stamped.generation, number),
+    )
 
 
 def _withdraw(connection: apsw.Connection, source: str, native_ids: Iterable[str], stamped: Stamp) -> int:
