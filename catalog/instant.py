@@ -190,4 +190,6 @@ Instant = Annotated[str, AfterValidator(_is_canonical)]
 
 def now() -> str:
     """Return the present moment as a canonical instant, to the microsecond, UTC."""
-    return canonical(datetime.now(UTC).isoformat())
+    moment = datetime.now(UTC)
+    fraction = f".{moment.microsecond:06}".rstrip("0").rstrip(".")
+    return f"{moment.replace(tzinfo=None, microsecond=0).isoformat()}{fraction}Z"

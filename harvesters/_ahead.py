@@ -1,8 +1,7 @@
 """A listing that is read ahead: its source is asked for what comes next while what it gave is read and kept."""
 
 import threading
-from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 from catalog.source import Document
@@ -17,11 +16,14 @@ _SLICE = 0.2
 
 
 class _Shelf:
-    """Documents between the thread that lists and the one that reads, in order, bounded in number and bytes."""
+    """Documents between the thread that lists and the one that reads, in order, bounded in number and bytes.
+
+    They are taken all at once, so that the threads seldom wait for each other.
+    """
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
-        self._documents: deque[Document] = deque()
+        self._documents: list[Document] = []
         self._bytes = 0
         self._over = False
         self._failure: BaseException | None = None
@@ -32,7 +34,8 @@ class _Shelf:
         with self._moved:
             self._documents.append(document)
             self._bytes += len(document.content)
-            self._moved.notify_all()
+            if len(self._documents) == 1:
+                self._moved.notify_all()
             while len(self._documents) >= MOST_DOCUMENTS or self._bytes >= MOST_BYTES:
                 self._stop.check()
                 self._moved.wait(_SLICE)
@@ -43,20 +46,17 @@ class _Shelf:
             self._over, self._failure = True, failure
             self._moved.notify_all()
 
-    def take(self) -> Document | None:
-        """Take the next document; None at the end. Raises what broke the listing, or Stopped."""
+    def take(self) -> Sequence[Document]:
+        """Take all documents there are, waiting for one; none at the end. Raises what broke the listing, or Stopped."""
         with self._moved:
             while not (self._documents or self._over):
                 self._stop.check()
                 self._moved.wait(_SLICE)
-            if self._documents:
-                document = self._documents.popleft()
-                self._bytes -= len(document.content)
-                self._moved.notify_all()
-                return document
-            if self._failure is not None:
+            taken, self._documents, self._bytes = self._documents, [], 0
+            self._moved.notify_all()
+            if not taken and self._failure is not None:
                 raise self._failure
-            return None
+            return taken
 
 
 def ahead(documents: Generator[Document], stop: Stop) -> Iterator[Document]:
@@ -87,9 +87,10 @@ def ahead(documents: Generator[Document], stop: Stop) -> Iterator[Document]:
     listing = threading.Thread(target=run, name="listing", daemon=True)
     listing.start()
     try:
-        while (document := shelf.take()) is not None:
-            yield document
-            stop.check()
+        while taken := shelf.take():
+            for document in taken:
+                yield document
+                stop.check()
     finally:
         if listing.is_alive():
             stop.set()

@@ -323,7 +323,7 @@ def next_event(process: subprocess.Popen[bytes], event: str) -> dict[str, object
 
 @pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGINT])
 def test_a_watch_ends_cleanly_in_seconds_and_goes_on_at_its_page(signalled: int, tmp_path: Path) -> None:
-    with portal(ckan(0.2, 2_000)) as asked:
+    with portal(ckan(0.2, 800)) as asked:
         written(tmp_path, asked.url, "portal")
         with running_watch(tmp_path) as process:
             assert next_event(process, "started")["source"] == "portal"
@@ -341,7 +341,7 @@ def test_a_watch_ends_cleanly_in_seconds_and_goes_on_at_its_page(signalled: int,
         with running_watch(tmp_path) as process:
             run = next_event(process, "finished")["run"]
         assert isinstance(run, dict)
-        assert (run["id"], run["state"], run["seen"]) == (left.id, "complete", 2_000)
+        assert (run["id"], run["state"], run["seen"]) == (left.id, "complete", 800)
         starts = [json.loads(each.body)["start"] for each in asked.asked]
         assert starts[0] == max(0, int(left.checkpoint or 0) - 100)
 
