@@ -13,7 +13,8 @@ A harvester is a module with two functions:
         Gives a record, or raises `BadDocument`, nothing else, whatever the bytes. It never reaches network or disk.
         The record's id is `document.id`, its `document_hash` is `document.hash`.
 
-INCREMENTAL = True says that the protocol can tell what changed since.
+INCREMENTAL = True says that the protocol can tell what changed since. ROBOTS = True says that it reads pages made for
+people, so that their sites' robots.txt is honoured.
 
 To add one: write the file, put recorded answers into tests/recorded/<protocol>/, and the contract tests find it.
 """

@@ -24,6 +24,7 @@ from harvesters._sitemaps import Entry, Sitemap, Tree, get_first, read_sitemap
 from harvesters._wanted import Silences, is_wanted, lost
 
 INCREMENTAL = True
+ROBOTS = True
 MOST_BYTES = 10_000_000
 """Of a page that is HTML."""
 
