@@ -1,5 +1,6 @@
 """A record as JSON-LD of DCAT-AP 3: https://semiceu.github.io/DCAT-AP/releases/3.0.0/."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from catalog.dialects._dcatnodes import ROLES, SERVICES
 from catalog.dialects._shapes import wkt
 from catalog.record import Distribution, Extent, Licence, Party, Record, Text
 
+_EMPTY_QUERY = re.compile(r"\?(?=#|$)")
 _SPACE = "urn:x-bienmo:"
 _CODES = "http://inspire.ec.europa.eu/metadata-codelist/ResponsiblePartyRole/"
 _MEDIA = "https://www.iana.org/assignments/media-types/"
@@ -66,10 +68,10 @@ def _cleaned(value: Any) -> Any:
 
 
 def _iri(address: str | None) -> str | None:
-    """An address as a name of RDF, in which blanks, quotes and the like are percent-encoded."""
+    """An address as a name of RDF: blanks, quotes and the like percent-encoded, no empty query, which RDF/XML loses."""
     if not address:
         return None
-    return quote(address, safe="%/:=&?~#+!$,;'@()*[]")
+    return _EMPTY_QUERY.sub("", quote(address, safe="%/:=&?~#+!$,;'@()*[]"))
 
 
 def _text(said: Text | None) -> list[Any]:

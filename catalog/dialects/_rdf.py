@@ -163,9 +163,8 @@ def read_values(value: Any, base: str = "") -> Feed:
 
 def _parsed(content: Any, form: str, base: str) -> Any:
     """The graph of bytes, or of the JSON values of JSON-LD; its literals stay as they are written."""
-    rdflib.NORMALIZE_LITERALS = (
-        False  # else "1e999999999"^^xsd:decimal is written out; other libraries set it anew
-    )
+    # else "1e999999999"^^xsd:decimal is written out; set here, as other libraries set it anew
+    rdflib.NORMALIZE_LITERALS = False
     graph = _Triples()
     try:
         if form == "json-ld":

@@ -273,7 +273,7 @@ def made(source: str, number: int, title: str | None) -> Entry:
 
 
 TestOverTime = OverTime.TestCase
-TestOverTime.settings = settings(stateful_step_count=30)
+TestOverTime.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=30)
 
 
 # --- what the machine does not meet
