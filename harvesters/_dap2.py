@@ -27,7 +27,7 @@ _STREAM = {"uint8": ">u1", "int16": ">i4", "uint16": ">u4"}
 _DECLARED = re.compile(r"[{};]|\[[^\[\]{};]{0,400}\]|[\[\]]|[^\s{};\[\]]+")
 _SIZED = re.compile(r"\[\s*(?:([^=\]]+?)\s*=\s*)?([0-9]{1,18})\s*\]")
 _SAID = re.compile(  # some servers do not escape quotation marks in texts: one that ends a text is followed by , or ;
-    r'"(?:[^"\\]|\\.|"(?!\s*[,;]))*+(?:"|\\?\Z)|[{};,]|[^\s{};,"]+', re.DOTALL
+    r'"(?:[^"\\]|\\.|"(?!\s*[,;]))*(?:"|\\?\Z)|[{};,]|[^\s{};,"]+', re.DOTALL
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _DATA = re.compile(rb"\r?\nData:\r?\n")

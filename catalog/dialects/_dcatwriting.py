@@ -1,9 +1,8 @@
 """A record as JSON-LD of DCAT-AP 3: https://semiceu.github.io/DCAT-AP/releases/3.0.0/."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from catalog.dialects import _words as clean
 from catalog.dialects._contexts import PREFIXES
@@ -11,7 +10,7 @@ from catalog.dialects._dcatnodes import ROLES, SERVICES
 from catalog.dialects._shapes import wkt
 from catalog.record import Distribution, Extent, Licence, Party, Record, Text
 
-_EMPTY_QUERY = re.compile(r"\?(?=#|$)")
+_BASE = "http://localhost/"
 _SPACE = "urn:x-bienmo:"
 _CODES = "http://inspire.ec.europa.eu/metadata-codelist/ResponsiblePartyRole/"
 _MEDIA = "https://www.iana.org/assignments/media-types/"
@@ -68,10 +67,16 @@ def _cleaned(value: Any) -> Any:
 
 
 def _iri(address: str | None) -> str | None:
-    """An address as a name of RDF: blanks, quotes and the like percent-encoded, no empty query, which RDF/XML loses."""
+    """An address as a name of RDF: blanks, quotes and the like percent-encoded, as RDF/XML leaves it (`urljoin`)."""
     if not address:
         return None
-    return _EMPTY_QUERY.sub("", quote(address, safe="%/:=&?~#+!$,;'@()*[]"))
+    found = quote(address, safe="%/:=&?~#+!$,;'@()*[]")
+    try:
+        while (joined := urljoin(_BASE, found)) != found:
+            found = joined
+    except ValueError:  # brackets that are no IPv6 address
+        return found
+    return found
 
 
 def _text(said: Text | None) -> list[Any]:
