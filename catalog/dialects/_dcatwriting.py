@@ -10,7 +10,6 @@ from catalog.dialects._dcatnodes import ROLES, SERVICES
 from catalog.dialects._shapes import wkt
 from catalog.record import Distribution, Extent, Licence, Party, Record, Text
 
-_BASE = "http://localhost/"
 _SPACE = "urn:x-bienmo:"
 _CODES = "http://inspire.ec.europa.eu/metadata-codelist/ResponsiblePartyRole/"
 _MEDIA = "https://www.iana.org/assignments/media-types/"
@@ -72,7 +71,7 @@ def _iri(address: str | None) -> str | None:
         return None
     found = quote(address, safe="%/:=&?~#+!$,;'@()*[]")
     try:
-        while (joined := urljoin(_BASE, found)) != found:
+        while (joined := urljoin(found, found)) != found:
             found = joined
     except ValueError:  # brackets that are no IPv6 address
         return found

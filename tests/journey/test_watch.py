@@ -127,7 +127,7 @@ def test_a_store_that_breaks_ends_the_listing_too(tmp_path: Path) -> None:
         time.sleep(0.3)
         assert len(running.asked) <= asked + 1
     assert (run.state, "disk is full" in run.note) == ("failed", True)
-    assert asked < 100
+    assert asked < 20
 
 
 def test_what_a_source_has_deleted_is_missing_and_told(tmp_path: Path) -> None:
