@@ -19,6 +19,7 @@ from rich.table import Column, Table
 
 from catalog.commands import HomeOption, JsonOption, RunsGroup, out, print_json, runs
 from catalog.errors import BadRequest, CatalogError, NotFound
+from catalog.quality_command import quality
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 _err = Console(stderr=True)
 app.add_typer(runs)
+app.command()(quality)
 
 SourcesOption = Annotated[
     Path | None,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from catalog.completeness import SourceAppraisal
 from catalog.errors import BadRequest, NotFound
 from catalog.instant import canonical, now, seconds
 from catalog.record import Model
@@ -11,7 +12,7 @@ from catalog.stores import Diff, Run, Store
 
 
 class SourceSummary(Model):
-    """A source, configured or once harvested: how many records it has, and its last run."""
+    """A source, configured or once harvested: its records, how well they are described, and its last run."""
 
     id: str
     protocol: str | None = None
@@ -21,6 +22,7 @@ class SourceSummary(Model):
     enabled: bool = False
     records: int = 0
     last_run: Run | None = None
+    quality: SourceAppraisal | None = None
 
 
 class Histories:

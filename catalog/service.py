@@ -8,6 +8,7 @@ from typing import Self
 
 from catalog import cutting, estimating, formats, tabling
 from catalog.answers import Answer, of_spool, read_end
+from catalog.appraisals import Appraisals
 from catalog.crediting import credited, credits_of
 from catalog.data import afar, opening, places, subset
 from catalog.data.grids import Grid
@@ -55,6 +56,7 @@ class Catalog:
         self.settings = settings
         self.tallies = Tallies(settings.home / "tallies")
         self.histories = Histories(store, sources)
+        self.appraisals = Appraisals(store, settings.home)
         self._spools = Spools(settings.spool_bytes)
         self._turns = Turns(
             settings.client_active, settings.client_waiting, settings.queue, settings.readers + settings.queue
@@ -136,7 +138,9 @@ class Catalog:
 
     def sources(self) -> tuple[SourceSummary, ...]:
         """Return the sources, configured ones first in their order, then others that the store has records of."""
-        return self.histories.sources()
+        found = self.histories.sources()
+        known = self.appraisals.known(source.id for source in found)
+        return tuple(source.model_copy(update={"quality": known.get(source.id)}) for source in found)
 
     def runs(self, source: str | None = None, *, limit: int = 50) -> tuple[Run, ...]:
         """Return runs, newest first. Raises NotFound for a source that is neither configured nor harvested."""

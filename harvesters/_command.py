@@ -44,7 +44,7 @@ def once(settings: Settings, sources: Sequence[Source], asked: Asked, *, due: bo
     """Harvest sources, or those of them that are due by their schedule, and return their runs."""
     with open_catalog(settings, sources) as catalog, _told(asked) as tell, stopping() as stop:
         chosen = due_now(sources, catalog.store, settings, tell) if due else sources
-        return harvest_all(
+        runs = harvest_all(
             chosen,
             catalog.store,
             settings,
@@ -53,6 +53,13 @@ def once(settings: Settings, sources: Sequence[Source], asked: Asked, *, due: bo
             stop=stop,
             dry_run=asked.dry_run,
         )
+        return runs if asked.dry_run else [followed(catalog, run) for run in runs]
+
+
+def followed(catalog: Catalog, run: Run) -> Run:
+    """Do what follows a harvest, and return its run: the source's descriptions are appraised where they changed."""
+    catalog.appraisals.follow(run)
+    return run
 
 
 def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
@@ -86,7 +93,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
         watching = Watch(
             lambda: read_sources(path()),
             lambda: _stamp(path()),
-            harvest,
+            lambda source: followed(catalog, harvest(source)),
             catalog.store,
             settings,
             stop=stop,

@@ -100,6 +100,7 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             map=extent_map.draw(record.extent.boxes) if record.extent.boxes else None,
             harvested=versions[-1].valid_from if versions else None,
             versions=len(versions),
+            appraisal=catalog.appraisals.record(record_id),
             cuttable=cuttable,
             reason=reason,
             suffixes=_format_names(),

@@ -78,8 +78,7 @@ def test_a_protocol_sees_only_what_a_document_needs(graph):
 
 def test_every_imported_distribution_is_declared(graph):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = {
-        re.match(r"[\w-]+", dependency)[0].lower().replace("-", "_") for dependency in project["dependencies"]
-    }
+    needed = [*project["dependencies"], *project["optional-dependencies"]["quality"]]
+    declared = {re.match(r"[\w-]+", dependency)[0].lower().replace("-", "_") for dependency in needed}
     outside = {module for module in graph.modules if graph.is_module_squashed(module)}
     assert {module.lower() for module in outside - sys.stdlib_module_names} <= declared

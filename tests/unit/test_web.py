@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from catalog import formats, web
 from catalog.app import MethodNotAllowed
+from catalog.appraisals import Appraisals
 from catalog.errors import BadRequest, CatalogError, NotFound, TooBusy
 from catalog.histories import SourceSummary
 from catalog.interfaces import api
@@ -37,6 +38,7 @@ class FewRecords:
 
     def __init__(self, *records: Record) -> None:
         self.store = memory.open_store(Path())
+        self.appraisals = Appraisals(self.store, Path("nowhere"))
         self.store.put(
             [Entry(document=Document(source=r.source, native_id=r.native_id), record=r) for r in records]
         )
