@@ -7,7 +7,8 @@ to a record the Vietnamese and English names of its variables, so a question in 
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
@@ -207,22 +208,51 @@ def variable_names(record: Record) -> frozenset[str]:
 
 def matches(record: Record, query: Query) -> bool:
     """Tell whether a record answers a query: the meaning of search, and the oracle of every store."""
-    facets = facets_of(record)
+    return answers((record,), query)
+
+
+def answers(group: Sequence[Record], query: Query) -> bool:
+    """Tell whether records that are one dataset answer a query: each condition holds for at least one of them.
+
+    The words of the query are one condition: one record has them all.
+    """
+    return all(any(map(holds, group)) for holds in _conditions(query))
+
+
+def _conditions(query: Query) -> Iterator[Callable[[Record], bool]]:
+    """What a query asks of a record, the words last."""
     for name in ("organisation", "source", "theme", "kind", "format"):
         wanted = getattr(query, name)
-        if wanted is not None and wanted not in facets[name]:
-            return False
-    if query.variable is not None and " ".join(tokens(query.variable)) not in variable_names(record):
-        return False
-    if query.bbox is not None and not any(query.bbox.intersects(box) for box in record.extent.boxes):
-        return False
-    if query.time is not None and not _overlaps(record, query.time):
-        return False
+        if wanted is not None:
+            yield partial(_has_value, name, wanted)
+    if query.variable is not None:
+        yield partial(_has_variable, " ".join(tokens(query.variable)))
+    if query.bbox is not None:
+        yield partial(_meets, query.bbox)
+    if query.time is not None:
+        yield partial(_overlaps, query.time)
+    if query.terms():
+        yield partial(_says, query.terms())
+
+
+def _has_value(facet: str, value: str, record: Record) -> bool:
+    return value in facets_of(record)[facet]
+
+
+def _has_variable(name: str, record: Record) -> bool:
+    return name in variable_names(record)
+
+
+def _meets(bbox: BBox, record: Record) -> bool:
+    return any(bbox.intersects(box) for box in record.extent.boxes)
+
+
+def _says(terms: Sequence[tuple[str, ...]], record: Record) -> bool:
     words = [tokens(text) for text in texts(record)]
-    return all(any(_follows(term, text) for text in words) for term in query.terms())
+    return all(any(_follows(term, text) for text in words) for term in terms)
 
 
-def _overlaps(record: Record, time: tuple[str | None, str | None]) -> bool:
+def _overlaps(time: tuple[str | None, str | None], record: Record) -> bool:
     if record.extent.time is None:
         return False
     first, last = record.extent.time.bounds()
@@ -236,6 +266,6 @@ def _follows(term: tuple[str, ...], words: tuple[str, ...]) -> bool:
 
 
 __all__ = [
-    "FACETS", "MAX_LIMIT", "MAX_TERMS", "Hit", "Page", "Query", "Sort", "exact_tokens", "facets_of", "fold", "matches",
-    "parse", "read_bbox", "terms", "texts", "tokens", "variable_names",
+    "FACETS", "MAX_LIMIT", "MAX_TERMS", "Hit", "Page", "Query", "Sort", "answers", "exact_tokens", "facets_of", "fold",
+    "matches", "parse", "read_bbox", "terms", "texts", "tokens", "variable_names",
 ]  # fmt: skip

@@ -129,7 +129,7 @@ class Document(Model):
         page: Cursor of the listing's page that it belongs to; given back as `Source.resume` to start there again.
         problem: Why the document could not be had: it is quarantined with this reason, and is not missing.
         deleted: Whether the source says that it has deleted the dataset (OAI-PMH §2.5.1): nothing is read of it, and it
-            is missing, which withdraws it in time; only what a source that tells deletions says is one.
+            is withdrawn as the run ends; only what a source that tells deletions says is one.
     """
 
     source: str

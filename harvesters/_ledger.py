@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from catalog.errors import CatalogError, LeaseLost, NotFound
 from catalog.instant import now, seconds
-from catalog.search import Query
+from catalog.record import Record
 from catalog.settings import Settings
 from catalog.source import Document, Source, slug
 from catalog.stores import (
@@ -24,7 +24,6 @@ from catalog.stores import (
     Run,
     State,
     Store,
-    records,
 )
 
 LONGEST_LEASE = 60.0
@@ -107,7 +106,7 @@ class Rehearsal:
 
     def __init__(self, source: Source, store: Store) -> None:
         self._store = store
-        self._ids = {record.native_id: record.id for record in records(store, Query(source=source.id))}
+        self._left = store.sources().get(source.id, 0)
         self._seen: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._quarantine: list[Quarantined] = []
@@ -115,7 +114,7 @@ class Rehearsal:
 
     def keep(self, entries: Sequence[Entry], page: str) -> Counts:  # noqa: ARG002 - nothing is kept
         """Compare the entries with what the store has."""
-        fresh = {entry.document.native_id: entry for entry in entries}
+        fresh = {entry.document.native_id: entry for entry in entries if not entry.document.deleted}
         counted = Counter(self._would(entry) for name, entry in fresh.items() if name not in self._seen)
         self._seen |= fresh.keys()
         self._counts += counted
@@ -123,34 +122,33 @@ class Rehearsal:
 
     def _would(self, entry: Entry) -> str:
         document, record = entry.document, entry.record
+        kept, known = self._kept(document)
+        self._left -= kept is not None
         if record is None:
             if len(self._quarantine) < MAX_QUARANTINE_SHOWN:
                 line = Quarantined(native_id=document.native_id, reason=entry.reason or "", url=document.url)
                 self._quarantine.append(line)
             return "quarantined"
-        known = self._ids.get(document.native_id)
-        if known is None:
-            return "changed" if self._withdrawn(document) else "new"
-        kept = self._store.get(known)
-        return "unchanged" if kept.same(record.model_copy(update={"id": known})) else "changed"
+        if kept is None:
+            return "changed" if known else "new"
+        return "unchanged" if kept.same(record.model_copy(update={"id": kept.id})) else "changed"
 
-    def _withdrawn(self, document: Document) -> bool:
-        """Tell whether the store had the dataset once, under its own id or one made distinct."""
+    def _kept(self, document: Document) -> tuple[Record | None, bool]:
+        """The dataset's record as it is kept, under its own id or one made distinct, and whether it ever was."""
         distinct = slug(document.source, document.name or document.native_id, distinct_by=document.native_id)
         for record_id in (document.id, distinct):
             with contextlib.suppress(NotFound):
-                kept = [version.record for version in self._store.history(record_id) if version.record]
-                told = [(record.source, record.native_id) for record in kept]
-                if (document.source, document.native_id) in told:
-                    return True
-        return False
+                versions = self._store.history(record_id, limit=2)  # a withdrawal follows a record
+                told = [version.record for version in versions if version.record][-1]
+                if (told.source, told.native_id) == (document.source, document.native_id):
+                    return versions[-1].record, True
+        return None, False
 
     def leave(self) -> None:
         """Leave nothing: nothing was begun."""
 
     def end(self, state: State, note: str) -> Run:
         """Return the run as it would be, but for what it would retire."""
-        missing = len(self._ids.keys() - self._seen)
         ended = now()
         return self.run.model_copy(
             update={
@@ -159,7 +157,7 @@ class Rehearsal:
                 "seconds": seconds(ended) - seconds(self.run.started),
                 "seen": len(self._seen),
                 "counts": Counts(**self._counts),
-                "missing": missing,
+                "missing": self._left,
                 "note": note or "a rehearsal: nothing was written",
                 "quarantine": tuple(self._quarantine),
             }

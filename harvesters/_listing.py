@@ -105,16 +105,14 @@ class Listing:
         yield from self._limits.within(documents)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield what was read; what its source has deleted is counted, and is missing.
+        """Yield what was read, and what its source has deleted, which is counted.
 
         Raises:
             Stopped: `stop` was set.
         """
         for document in ahead(self._documents(), self._stop):
-            if document.deleted:
-                self.deleted += 1
-            else:
-                yield entry(self._harvester, document)
+            self.deleted += document.deleted
+            yield entry(self._harvester, document)
 
 
 def _forward(documents: Iterable[Document]) -> Iterator[Document]:
@@ -132,6 +130,8 @@ def _forward(documents: Iterable[Document]) -> Iterator[Document]:
 
 def entry(harvester: Harvester, document: Document) -> Entry:
     """Read a document into an entry; whatever goes wrong with it is its quarantine, not the end of the run."""
+    if document.deleted:
+        return Entry(document=document, record=None)
     record, reason = None, document.problem
     if reason is None:
         try:

@@ -248,7 +248,7 @@ def _kept(entries: Iterator[Entry], ledger: Ledger, tell: Tell) -> Iterator[int]
     with contextlib.closing(entries):  # type: ignore[type-var]
         for page, batch in batches(entries):
             tally = _added(tally, ledger.keep(batch, page))
-            seen += len(batch)
+            seen += sum(not entry.document.deleted for entry in batch)
             tell(Event(event="page", source=ledger.run.source, page=page, seen=seen, **tally.model_dump()))
             yield seen
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from catalog.instant import Instant
-from catalog.record import Model, Record
+from catalog.record import Address, Model, Record, RecordId
 from catalog.search import Page, Query
 from catalog.source import Document
 
@@ -34,7 +34,10 @@ class Lease(Model):
 
 
 class Entry(Model):
-    """A document and the record read from it, or why there is none (`reason`, shown in quarantine)."""
+    """A document and the record read from it, or why there is none (`reason`, shown in quarantine).
+
+    One of a `document.deleted` says that its source has deleted the dataset, and is nothing else.
+    """
 
     document: Document
     record: Record | None
@@ -124,6 +127,49 @@ class Diff(Model):
     changes: tuple[Change, ...]
 
 
+class Tie(Model):
+    """Two records of different sources that are one dataset, and why: the member is found and given with the leader.
+
+    Args:
+        leader: Id of the record that is shown for both; no leader is a member of another.
+        member: Id of the other.
+        by: The strongest rule that says so; `operator` where a person does.
+        score: How sure it is, 0 to 1.
+        evidence: Why, a sentence each, the strongest first.
+        since: When they were tied.
+    """
+
+    leader: RecordId
+    member: RecordId
+    by: Literal["doi", "uuid", "native-id", "address", "likeness", "operator"]
+    score: float
+    evidence: tuple[str, ...]
+    since: Instant
+
+
+class Health(Model):
+    """What probing one distribution of a record found: one real cell of it was read, or why not.
+
+    Args:
+        id: The record's id.
+        address: The distribution's address.
+        state: `fresh`; `stale` (it reads, and its newest data are older than what its rhythm promises); `broken`;
+            `moved` (it reads at another address).
+        since: When it was first found in this state.
+        checked: When it was last probed.
+        newest: The newest time of its data; None where they have no time.
+        reason: Why it is not fresh, in a sentence; "" where it is.
+    """
+
+    id: RecordId
+    address: Address
+    state: Literal["fresh", "stale", "broken", "moved"]
+    since: Instant
+    checked: Instant
+    newest: Instant | None = None
+    reason: str = ""
+
+
 class Store(Protocol):
     """What a store does. Reads may come from any thread; a write is one transaction, whole or not at all."""
 
@@ -134,7 +180,8 @@ class Store(Protocol):
         one stays, with the document it was read from, though the new document's bytes may differ. Else the old
         version's `valid_to` is set and a new one begins. A withdrawn record that comes back is restored under its
         id. An id in use by another native id of any source is made distinct (`slug(…, distinct_by=native_id)`); a
-        known (source, native_id) keeps its id for ever.
+        known (source, native_id) keeps its id for ever. What is deleted at its source is only noted: of what a run is
+        told of a dataset, the last counts.
 
         Raises:
             LeaseLost: The lease ended or another run holds it; nothing was written.
@@ -143,7 +190,9 @@ class Store(Protocol):
     def get(self, record_id: str, *, asof: Instant | None = None) -> Record:
         """Return the current record, or the one that was current at an instant.
 
-        A version is current from its `valid_from`, included, to its `valid_to`, not included.
+        A version is current from its `valid_from`, included, to its `valid_to`, not included. A record that leads
+        others (`tie`) is given with their distributions (`catalog.uniting.united`), unless an instant is asked for; a
+        member is given as its source gave it.
 
         Raises:
             NotFound: There is no such record, or there was none yet.
@@ -152,6 +201,11 @@ class Store(Protocol):
 
     def search(self, query: Query) -> Page:
         """Return the page of current records that `search.matches` says, and the facet counts of all of them.
+
+        Records that are tied are one answer, their leader as `get` gives it: each condition holds if it does for one
+        of them (`search.answers`), and a facet counts it once for each value of any of them. By relevance, records of
+        which all probed distributions are broken come last. Ties and health are those of now, and do not count where
+        `query.asof` asks the past.
 
         With `query.asof` it is about the records that were current at that instant, as `get` says; their names and
         words are those that today's vocabulary gives them.
@@ -192,10 +246,11 @@ class Store(Protocol):
         """End the run and the lease, and retire what is gone, in one transaction.
 
         Only a run that ends `complete`, not incremental, and saw at least one dataset counts misses: a current record
-        of the source not seen gets one miss more, a seen one none. If more than `shrink_hold` of the source's current
-        records were not seen, the run becomes `held` and nothing is withdrawn or counted, until an operator releases
-        or drops it; a run that saw nothing of a source that has records becomes `suspect`. A record with `missed_runs`
-        misses is withdrawn (kept in history).
+        of the source not seen gets one miss more, a seen one none. A record with `missed_runs` misses is withdrawn
+        (kept in history), and so is one that the source says it has deleted, at the end of any complete run. If more
+        than `shrink_hold` of the source's current records were not seen or are deleted, the run becomes `held` and
+        nothing is withdrawn or counted, until an operator releases or drops it; a full run that saw nothing of a
+        source that has records, not all of them deleted, becomes `suspect`.
 
         Raises:
             LeaseLost: The lease ended; nothing was written.
@@ -265,6 +320,59 @@ class Store(Protocol):
             BadRequest: It is not held, or not the newest held one of its source.
         """
 
+    # --- one dataset from several portals
+
+    def tie(self, ties: Sequence[Tie]) -> int:
+        """Tie records together, in one transaction, and return how many ties are new.
+
+        Groups are one deep: where a leader becomes a member, its members follow it; where a member gets another
+        leader, the two groups become one, led by the given leader. Left out are pairs of which a record is not
+        current, of one group already, or whose groups hold two records that an operator took apart (unless `by` is
+        `operator`, which ends that). Changes no version of any record. The ties of a record that is withdrawn end; the
+        rest of its group goes on as in `untie`, and it may be tied again when it is back.
+        """
+
+    def untie(self, record_id: str) -> tuple[Tie, ...]:
+        """Take a record out of its group for ever, and return the ties that end; none where it had no group.
+
+        The record and each other one of the group are apart from then on: `tie` leaves such pairs out. The group of a
+        leader that is taken out is led by its member of the lowest id from then on.
+
+        Raises:
+            NotFound: There is no such record.
+        """
+
+    def ties(self, record_id: str) -> tuple[Tie, ...]:
+        """Return the ties of the record's group, by member; none where it stands alone. Raises NotFound."""
+
+    def changed_after(self, mark: int, *, limit: int = 1_000) -> tuple[int, tuple[Record, ...]]:
+        """Return current records that changed after a mark (0: all), as their sources gave them, and the next mark.
+
+        The next mark is `mark` where there are none. Every change comes after some mark once.
+        """
+
+    # --- whether the data are there
+
+    def note_health(self, found: Sequence[Health]) -> None:
+        """Keep what probes found, one a distribution; `since` stays the kept one's while the state is the same.
+
+        What is known of an address goes with the address: none of a record that no longer has it, or is withdrawn; a
+        leader's own distributions are the leader's, its members' are theirs.
+        """
+
+    def health(self, record_id: str) -> tuple[Health, ...]:
+        """Return what is known of a record's distributions, in the order of those that `get` gives, its members' too.
+
+        Raises:
+            NotFound: There is no such record.
+        """
+
+    def to_probe(self, before: Instant, *, limit: int = 100) -> tuple[str, ...]:
+        """Return ids of current records not probed since an instant: those never probed first, then the oldest.
+
+        A record counts as probed when its last probed distribution was; one without distributions is left out.
+        """
+
     def close(self) -> None:
         """Give up connections and files."""
 
@@ -281,6 +389,6 @@ def records(store: Store, query: Query) -> Iterator[Record]:
 
 
 __all__ = [
-    "MAX_QUARANTINE_SHOWN", "Change", "Counts", "Diff", "Entry", "Lease", "Quarantined", "Run", "State", "Store",
-    "Version", "What", "records",
+    "MAX_QUARANTINE_SHOWN", "Change", "Counts", "Diff", "Entry", "Health", "Lease", "Quarantined", "Run", "State",
+    "Store", "Tie", "Version", "What", "records",
 ]  # fmt: skip

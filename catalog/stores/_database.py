@@ -96,7 +96,22 @@ Of runs that were held before, what they missed was not kept: they count as drop
 after its end, which is now theirs.
 """
 
-_SCHEMAS = (_FIRST, _SECOND)
+_THIRD = """
+CREATE TABLE ties (               -- members, and who leads them
+  member INTEGER PRIMARY KEY REFERENCES records, leader INTEGER NOT NULL REFERENCES records,
+  rule TEXT NOT NULL, score REAL NOT NULL, evidence TEXT NOT NULL, since TEXT NOT NULL);
+CREATE INDEX ties_by_leader ON ties (leader);
+CREATE TABLE apart (              -- ids of records that an operator took apart, the lower first
+  one TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (one, other)) WITHOUT ROWID;
+CREATE TABLE health (
+  number INTEGER NOT NULL REFERENCES records, address TEXT NOT NULL, state TEXT NOT NULL, since TEXT NOT NULL,
+  checked TEXT NOT NULL, newest TEXT, reason TEXT NOT NULL, PRIMARY KEY (number, address)) WITHOUT ROWID;
+CREATE TABLE deletions (          -- what a running run was told to be deleted, of what is current
+  run INTEGER NOT NULL, native_id TEXT NOT NULL, PRIMARY KEY (run, native_id)) WITHOUT ROWID;
+"""
+"""One dataset from several portals, whether its data are there, and what sources say that they deleted."""
+
+_SCHEMAS = (_FIRST, _SECOND, _THIRD)
 SCHEMA_VERSION = len(_SCHEMAS)
 """The schema that this program writes; an older file is brought to it as it is opened, whole or not at all."""
 

@@ -5,9 +5,7 @@ indexed as Python splits them, folded and as written; a text never reaches the F
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -15,8 +13,10 @@ from pyroaring import BitMap
 
 from catalog.instant import seconds
 from catalog.record import BBox, Record
-from catalog.search import FACETS, Query, exact_tokens, facets_of, texts, tokens, variable_names
+from catalog.search import Query, exact_tokens, facets_of, texts, tokens, variable_names
 from catalog.stores import _rules
+from catalog.stores._facets import Facets, Values
+from catalog.stores._ties import ALONE, Groups
 
 EDITION = 1
 """Edition of the index: raise it when what is indexed of a record changes."""
@@ -83,63 +83,33 @@ def remove(connection: apsw.Connection, number: int) -> None:
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names of our own
 
 
-@dataclass(frozen=True)
-class Facets:
-    """Which records have which facet values, as bitmaps, at one generation of the database; never changed."""
+def find(connection: apsw.Connection, query: Query, values: Values, groups: Groups = ALONE) -> BitMap:
+    """Return the numbers of the answers that meet every condition of a query but its words.
 
-    generation: int
-    current: BitMap
-    values: Mapping[str, Mapping[str, BitMap]]
-
-    def at(self, connection: apsw.Connection) -> "Facets":
-        """Return the facets as the connection's transaction sees them."""
-        generation = connection.execute("SELECT value FROM meta WHERE key = 'generation'").get
-        if generation == self.generation:
-            return self
-        changed, current = BitMap(), self.current.copy()
-        rows = "SELECT number, version IS NOT NULL FROM records WHERE generation > ?"
-        for number, lives in connection.execute(rows, (self.generation,)):
-            changed.add(number)
-            (current.add if lives else current.discard)(number)
-        values = {
-            facet: {value: bitmap - changed for value, bitmap in self.values.get(facet, {}).items()}
-            for facet in FACETS
-        }
-        rows = "SELECT facet, value, number FROM records JOIN facets USING (number) WHERE generation > ?"
-        for facet, value, number in connection.execute(rows, (self.generation,)):
-            values[facet].setdefault(value, BitMap()).add(number)
-        return Facets(generation, current, values)
-
-    def counted(self, found: BitMap) -> Mapping[str, Mapping[str, int]]:
-        """Return how many of the found records have each value of each facet."""
-        return {
-            facet: {value: bitmap.intersection_cardinality(found) for value, bitmap in values.items()}
-            for facet, values in self.values.items()
-        }
-
-
-NO_FACETS = Facets(-1, BitMap(), MappingProxyType({}))
-
-
-def find(connection: apsw.Connection, query: Query, facets: Facets) -> BitMap:
-    """Return the numbers of the current records that meet every condition of a query but its words."""
-    found = facets.current
+    Args:
+        connection: The database.
+        query: The question.
+        values: The facets' values by the numbers of answers.
+        groups: Who leads whom: what is found of a member is found of its leader.
+    """
+    found = values.current
     for name in ("organisation", "source", "theme", "kind", "format"):
         wanted = getattr(query, name)
         if wanted is not None:
-            found = found & facets.values[name].get(wanted, BitMap())
+            found = found & values.facets[name].get(wanted, BitMap())
     if query.variable is not None:
         name = " ".join(tokens(query.variable))
-        found = found & _numbers(connection.execute("SELECT number FROM names WHERE name = ?", (name,)))
+        rows = connection.execute("SELECT number FROM names WHERE name = ?", (name,))
+        found = found & groups.led(_numbers(rows))
     if query.bbox is not None:
-        found = found & _within(connection, query.bbox)
+        found = found & groups.led(_within(connection, query.bbox))
     if query.time is not None:
         first, last = query.time
         rows = connection.execute(
             "SELECT number FROM records WHERE first <= ? AND last >= ?",
             (seconds(last) if last else float("inf"), seconds(first) if first else float("-inf")),
         )
-        found = found & _numbers(rows)
+        found = found & groups.led(_numbers(rows))
     return found
 
 
@@ -179,12 +149,12 @@ def _match(terms: Iterable[tuple[str, ...]], columns: str) -> str:
     return " AND ".join(f'{columns} : "{" ".join(term)}"' for term in terms)
 
 
-def worded(connection: apsw.Connection, query: Query, found: BitMap) -> BitMap:
-    """Return those of the found records that have all words of a query."""
+def worded(connection: apsw.Connection, query: Query) -> BitMap:
+    """Return the records that have all words of a query."""
     rows = connection.execute(
         "SELECT rowid FROM words WHERE words MATCH ?", (_match(query.terms(), _FOLDED),)
     )
-    return found & _numbers(rows)
+    return _numbers(rows)
 
 
 def _exactly(connection: apsw.Connection, query: Query) -> BitMap:
@@ -197,14 +167,23 @@ def _exactly(connection: apsw.Connection, query: Query) -> BitMap:
     )
 
 
-def _ranked(connection: apsw.Connection, query: Query, found: BitMap) -> list[tuple[bool, float, int]]:
-    """Return (not as written, bm25, number) of the found records, which have all the words, best first.
+def _ranked(
+    connection: apsw.Connection, query: Query, found: BitMap, facets: Facets
+) -> list[tuple[int, float, int]]:
+    """Return (rank, bm25, number) of the answers that the found records are or belong to, best first.
 
-    Records that have the words with the diacritics they were asked with come first. BM25 (Robertson and
-    Walker; FTS5 gives it negated, the better the lower) weighs a word in the title ten times.
+    Answers of which all data are broken come last; then those that have the words with the diacritics they were
+    asked with come first. BM25 (Robertson and Walker; FTS5 gives it negated, the better the lower) weighs a word in
+    the title ten times; the best record of a group counts.
     """
-    exact = _exactly(connection, query)
-    scores = connection.execute(_RELEVANT, (_match(query.terms(), _FOLDED), _listed(found)))
+    exact = facets.groups.led(_exactly(connection, query))
+    scores: Iterable[Any] = connection.execute(_RELEVANT, (_match(query.terms(), _FOLDED), _listed(found)))
+    if found & facets.groups.members:
+        scores = facets.groups.best(scores)
+    if facets.broken:
+        return sorted(
+            (2 * (number in facets.broken) + (number not in exact), score, number) for number, score in scores
+        )
     return sorted((number not in exact, score, number) for number, score in scores)
 
 
@@ -219,13 +198,18 @@ _ORDERS = {
 }
 
 
-def ordered(connection: apsw.Connection, query: Query, found: BitMap) -> list[int]:
-    """Return the numbers of a page of the found records in the order of the query's sort, ties by id."""
+def ordered(connection: apsw.Connection, query: Query, found: BitMap, facets: Facets) -> list[int]:
+    """Return the numbers of a page of the found answers in the order of the query's sort, ties by id.
+
+    Without words the most relevant are those of which not all data are broken.
+    """
     order = _ORDERS.get(query.sort, "id").format(lang=query.lang)
+    last = facets.broken & found if query.sort == "relevance" else BitMap()
+    first = "number IN (SELECT value FROM json_each(?4)), " if last else ""
     rows = connection.execute(
-        f"SELECT number FROM records WHERE number IN (SELECT value FROM json_each(?)) ORDER BY {order}"  # noqa: S608
-        " LIMIT ? OFFSET ?",
-        (_listed(found), query.limit, query.offset),
+        "SELECT number FROM records WHERE number IN (SELECT value FROM json_each(?1))"  # noqa: S608 - names of our own
+        f" ORDER BY {first}{order} LIMIT ?2 OFFSET ?3",
+        (_listed(found), query.limit, query.offset, *([_listed(last)] if last else [])),
     )
     return [number for (number,) in rows]
 
@@ -246,12 +230,13 @@ def keys(connection: apsw.Connection, query: Query, found: BitMap) -> Iterable[t
     return connection.execute(_KEYS.format(rank), (_listed(found),))
 
 
-def best(connection: apsw.Connection, query: Query, found: BitMap) -> list[int]:
-    """Return the numbers of a page of the found records, the most relevant first, ties by id.
+def best(connection: apsw.Connection, query: Query, found: BitMap, facets: Facets) -> list[int]:
+    """Return the numbers of a page of answers, the most relevant first, ties by id.
 
-    Ids are asked for only where ranks tie on the page.
+    `found` are the records, of answers that meet every condition, that have all words of the query. Ids are asked for
+    only where ranks tie on the page.
     """
-    ranking = _ranked(connection, query, found)
+    ranking = _ranked(connection, query, found, facets)
     page = ranking[query.offset : query.offset + query.limit]
     if not page:
         return []

@@ -28,6 +28,7 @@ from catalog.search import (
     variable_names,
 )  # fmt: skip
 from catalog.stores import Change, Run, _changes, _index, _rules
+from catalog.stores._facets import Values
 
 _AT = "SELECT json FROM versions WHERE number = ? AND valid_from <= ? ORDER BY version DESC LIMIT 1"
 
@@ -52,23 +53,23 @@ class _Hit(NamedTuple):
     version: int
 
 
-def search(connection: apsw.Connection, query: Query, facets: _index.Facets) -> Found:
+def search(connection: apsw.Connection, query: Query, values: Values) -> Found:
     """Return what answers a query as of its instant; by relevance, those with the words as written come first."""
     assert query.asof is not None
     moment = _rules.sortable(query.asof)
     since = connection.execute("SELECT number FROM versions WHERE valid_from > ?", (moment,))
-    still = _index.find(connection, query, facets) - BitMap(number for (number,) in since)
+    still = _index.find(connection, query, values) - BitMap(number for (number,) in since)
     if query.terms():
-        still = _index.worded(connection, query, still)
+        still &= _index.worded(connection, query)
     hits = [_Hit(*row) for row in _index.keys(connection, query, still)]
-    counts = {facet: Counter(counted) for facet, counted in facets.counted(still).items()}
+    counts = {facet: Counter(counted) for facet, counted in values.counted(still).items()}
     alike: Counter[bytes] = Counter()
     for hit, found in chain(_noted(connection, query, moment), _read(connection, query, moment)):
         hits.append(hit)
         alike[found] += 1
     for found, count in alike.items():
-        for facet, values in orjson.loads(found).items():
-            counts.setdefault(facet, Counter()).update(dict.fromkeys(values, count))
+        for facet, told in orjson.loads(found).items():
+            counts.setdefault(facet, Counter()).update(dict.fromkeys(told, count))
     page = _ordered(hits, query)[query.offset : query.offset + query.limit]
     return Found(len(hits), [hit.version for hit in page], {facet: counts.get(facet, {}) for facet in FACETS})
 

@@ -12,7 +12,7 @@ from catalog.instant import canonical, now, of_seconds, seconds
 from catalog.record import Record
 from catalog.search import Hit, Query, exact_tokens, tokens
 from catalog.source import slug
-from catalog.stores import Counts, Entry, Lease, Run, State
+from catalog.stores import Counts, Entry, Health, Lease, Run, State
 
 Outcome = Literal["quarantined", "unchanged", "changed", "restored", "new"]
 """What a sighting of a dataset did, the lesser first: of two sightings in one run the greater counts."""
@@ -176,29 +176,38 @@ class Retirement(NamedTuple):
     held: tuple[str, ...] = ()
 
 
-def retire(
-    run: Run, misses: Mapping[str, int], seen: AbstractSet[str], *, missed_runs: int, shrink_hold: float
+def retire(  # noqa: PLR0913 - options by name
+    run: Run,
+    misses: Mapping[str, int],
+    seen: AbstractSet[str],
+    deleted: AbstractSet[str],
+    *,
+    missed_runs: int,
+    shrink_hold: float,
 ) -> Retirement:
-    """Work out what a run that listed everything retires; a store forgets a record's misses when it is put.
+    """Work out what a run that is complete retires; a store forgets a record's misses when it is put.
 
     Args:
-        run: The run as it ends; only a complete, full one counts misses.
+        run: The run as it ends; only a full one, which lists everything, counts misses.
         misses: Misses so far by native id, of every current record of the source.
         seen: Native ids that the run saw, quarantined ones included.
+        deleted: Native ids of which the source said last that it has deleted them; they need no misses.
         missed_runs: Misses that withdraw a record.
-        shrink_hold: Share of the current records that may be missing unheld.
+        shrink_hold: Share of the current records that may be missing or deleted unheld.
     """
-    if run.state != "complete" or run.incremental:
+    if run.state != "complete":
         return Retirement(run, {}, ())
-    missing = sorted(misses.keys() - seen)
-    if not seen:
-        state = "suspect" if misses else "complete"
-        return Retirement(run.model_copy(update={"state": state, "missing": len(missing)}), {}, ())
+    told = misses.keys() & deleted
+    unseen = set() if run.incremental else misses.keys() - seen - told
+    if unseen and not seen:
+        suspect = {"state": "suspect", "missing": len(unseen | told)}
+        return Retirement(run.model_copy(update=suspect), {}, ())
+    missing = sorted(unseen | told)
     if len(missing) > shrink_hold * len(misses):
         held = {"state": "held", "missing": len(missing), "held": len(missing)}
         return Retirement(run.model_copy(update=held), {}, (), tuple(missing))
-    counted = {native_id: misses[native_id] + 1 for native_id in missing}
-    withdrawn = tuple(native_id for native_id in missing if counted[native_id] >= missed_runs)
+    counted = {native_id: misses[native_id] + 1 for native_id in unseen}
+    withdrawn = tuple(name for name in missing if name in told or counted[name] >= missed_runs)
     update = {"missing": len(missing), "withdrawn": len(withdrawn)}
     return Retirement(run.model_copy(update=update), counted, withdrawn)
 
@@ -219,6 +228,15 @@ def unknown(record_id: str, asof: str | None = None) -> NotFound:
     return NotFound(
         f"there was no dataset {record_id[:100]!r} at {asof}", hint="it is younger: see its history"
     )
+
+
+def in_order(record: Record, known: Iterable[Health]) -> tuple[Health, ...]:
+    """Return what is known of a record's distributions in their order; of two that know one address, the first."""
+    by_address: dict[str, Health] = {}
+    for one in known:
+        by_address.setdefault(one.address, one)
+    addresses = dict.fromkeys(way.address for way in record.distributions)
+    return tuple(by_address[address] for address in addresses if address in by_address)
 
 
 def title_key(record: Record, language: str) -> str:

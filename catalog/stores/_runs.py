@@ -158,8 +158,30 @@ def seen(connection: apsw.Connection, number: int) -> frozenset[str]:
     return frozenset(native_id for (native_id,) in rows)
 
 
+def delete(connection: apsw.Connection, lease: Lease, entries: Sequence[Entry]) -> None:
+    """Note which current records a source says that it has deleted, and which of them are there after all."""
+    told = "SELECT EXISTS (SELECT 1 FROM deletions WHERE run = ?)"
+    if not any(one.document.deleted for one in entries) and not connection.execute(told, (lease.run,)).get:
+        return
+    for one in entries:
+        connection.execute(
+            "INSERT OR IGNORE INTO deletions SELECT ?, native_id FROM records"
+            " WHERE native_id = ? AND source = ? AND version IS NOT NULL"
+            if one.document.deleted
+            else "DELETE FROM deletions WHERE run = ? AND native_id = ?",
+            (lease.run, one.document.native_id, *([lease.source] if one.document.deleted else [])),
+        )
+
+
+def deleted(connection: apsw.Connection, number: int) -> frozenset[str]:
+    """Return the native ids of current records of which a run was told last that they are deleted."""
+    rows = connection.execute("SELECT native_id FROM deletions WHERE run = ?", (number,))
+    return frozenset(native_id for (native_id,) in rows)
+
+
 def forget(connection: apsw.Connection, number: int) -> None:
     """Forget what an ended run saw, but for its quarantine."""
+    connection.execute("DELETE FROM deletions WHERE run = ?", (number,))
     connection.execute("DELETE FROM sightings WHERE run = ? AND outcome != 'quarantined'", (number,))
 
 

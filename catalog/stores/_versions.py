@@ -10,7 +10,7 @@ import apsw
 from catalog import vocabulary
 from catalog.record import Record
 from catalog.source import Document
-from catalog.stores import Entry, Lease, Run, What, _changes, _index, _past, _rules, _runs
+from catalog.stores import Entry, Lease, Run, What, _changes, _health, _index, _past, _rules, _runs, _ties
 
 DOCUMENT = ("media_type", "url", "source", "native_id", "name", "page", "fetched_at")
 
@@ -30,7 +30,8 @@ def stamp(connection: apsw.Connection, run: int | None) -> Stamp:
 
 
 def turned(connection: apsw.Connection, stamped: Stamp) -> None:
-    """Let readers know that records changed."""
+    """Let readers know that records changed, and all groups that they belong to."""
+    _ties.spread(connection, stamped.generation)
     connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (stamped.generation,))
 
 
@@ -77,9 +78,7 @@ def _keep(connection: apsw.Connection, entry: Entry, stamped: Stamp) -> _rules.O
         _begin(connection, number, text, stamped)
         _index.add(connection, number, record, fresh=True)
     else:
-        _end(connection, number, stamped)
-        _begin(connection, number, text, stamped)
-        _index.add(connection, number, record)
+        _turn(connection, number, record, text, stamped)
     return what
 
 
@@ -97,6 +96,35 @@ def _taken(connection: apsw.Connection, record_id: str) -> bool:
     return bool(connection.execute("SELECT 1 FROM records WHERE id = ?", (record_id,)).get)
 
 
+def number(connection: apsw.Connection, record_id: str) -> int:
+    """Return the number of a record, be it withdrawn. Raises NotFound."""
+    found: int | None = connection.execute("SELECT number FROM records WHERE id = ?", (record_id,)).get
+    if found is None:
+        raise _rules.unknown(record_id)
+    return found
+
+
+def newest(connection: apsw.Connection, number: int, limit: int, asof: str | None = None) -> list[Any]:
+    """Return a record's newest versions (that began by an instant) as rows (json, from, to, run)."""
+    rows: list[Any] = connection.execute(
+        "SELECT json, valid_from, valid_to, run FROM versions WHERE number = ? AND valid_from <= ?"
+        " ORDER BY version DESC LIMIT ?",
+        (number, _rules.sortable(asof) if asof else "~", limit),
+    ).fetchall()
+    return rows
+
+
+def begun_after(connection: apsw.Connection, version: int, limit: int) -> list[Any]:
+    """Return the current versions that came after one, as rows (version, json), in the order in which they came."""
+    rows: list[Any] = connection.execute(
+        "SELECT versions.version, json FROM versions CROSS JOIN records"
+        " ON records.number = versions.number AND records.version = versions.version"
+        " WHERE versions.version > ? ORDER BY versions.version LIMIT ?",
+        (version, limit),
+    ).fetchall()
+    return rows
+
+
 def current(connection: apsw.Connection, number: int | None) -> Record | None:
     """Return the current record of a number; None: it was withdrawn."""
     text = _text(connection, number)
@@ -110,14 +138,18 @@ def _text(connection: apsw.Connection, number: int | None) -> bytes | None:
     return text
 
 
-def _turn(connection: apsw.Connection, number: int, record: Record | None, stamped: Stamp) -> None:
-    """End the version of a record, and begin the next; None withdraws it."""
+def _turn(
+    connection: apsw.Connection, number: int, record: Record | None, text: bytes | None, stamped: Stamp
+) -> None:
+    """End the version of a record, and begin the next, with its JSON; None withdraws it, and ends its ties."""
     _end(connection, number, stamped)
-    _begin(connection, number, record.model_dump_json().encode() if record else None, stamped)
+    _begin(connection, number, text, stamped)
     if record is None:
         _index.remove(connection, number)
+        _ties.end(connection, number, stamped.generation)
     else:
         _index.add(connection, number, record)
+    _health.prune(connection, number, record)
 
 
 def _end(connection: apsw.Connection, number: int, stamped: Stamp) -> None:
@@ -154,7 +186,7 @@ def _withdraw(connection: apsw.Connection, source: str, native_ids: Iterable[str
         ).get
         numbers += [] if number is None else [number]
     for number in numbers:
-        _turn(connection, number, None, stamped)
+        _turn(connection, number, None, None, stamped)
     if numbers:
         turned(connection, stamped)
     return len(numbers)
@@ -191,7 +223,8 @@ def rollback(connection: apsw.Connection, run: Run) -> Run:
     for number, _, _ in _past.touched(connection, run.source, run.started, stamped.moment):
         then, _ = _past.at(connection, number, _rules.sortable(run.started))
         if what := _changes.became(current(connection, number), then, known=True):
-            _turn(connection, number, then, stamped)
+            text = then.model_dump_json().encode() if then else None
+            _turn(connection, number, then, text, stamped)
             done.append(what[0])
     turned(connection, stamped)
     if any(other.id >= run.id for other in _runs.undo(connection, run, stamped.run, stamped.moment)):

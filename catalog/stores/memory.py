@@ -3,71 +3,34 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from catalog.errors import NotFound
 from catalog.instant import Instant
 from catalog.record import Record
-from catalog.search import FACETS, Page, Query, exact_tokens, facets_of, matches, texts
+from catalog.search import Page, Query
 from catalog.source import Document
 from catalog.stores import (
     MAX_QUARANTINE_SHOWN,
-    Change,
     Counts,
     Diff,
     Entry,
+    Health,
     Lease,
     Quarantined,
     Run,
     State,
+    Tie,
     Version,
     What,
+    _answers,
     _changes,
     _rules,
 )
-
-
-@dataclass
-class _Row:
-    """A dataset for ever: its id, its versions, and how often complete runs missed it."""
-
-    id: str
-    source: str
-    native_id: str
-    versions: list[Version] = field(default_factory=list)
-    misses: int = 0
-
-    @property
-    def record(self) -> Record | None:
-        return self.versions[-1].record
-
-    def at(self, asof: str | None) -> Version | None:
-        """The version that was current at an instant; None: the record was not there yet."""
-        if asof is None:
-            return self.versions[-1]
-        moment = _rules.sortable(asof)
-        begun = [version for version in self.versions if _rules.sortable(version.valid_from) <= moment]
-        return begun[-1] if begun else None
-
-    def record_at(self, asof: str | None) -> Record | None:
-        version = self.at(asof)
-        return version.record if version else None
-
-    def turn(self, record: Record | None, moment: str, run: int | None) -> None:
-        if self.versions:
-            self.versions[-1] = self.versions[-1].model_copy(update={"valid_to": moment})
-        self.versions.append(Version(record=record, valid_from=moment, valid_to=None, run=run))
-
-
-@dataclass
-class _Sightings:
-    """What a run saw: outcomes by native id, and what is in quarantine."""
-
-    outcomes: dict[str, _rules.Outcome] = field(default_factory=dict)
-    quarantine: dict[str, Quarantined] = field(default_factory=dict)
+from catalog.stores._bonds import Bonds
+from catalog.stores._rows import Row, Sightings
+from catalog.uniting import united
 
 
 class MemoryStore:
@@ -75,16 +38,18 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._rows: dict[tuple[str, str], _Row] = {}
-        self._by_id: dict[str, _Row] = {}
+        self._rows: dict[tuple[str, str], Row] = {}
+        self._by_id: dict[str, Row] = {}
         self._documents: dict[str, Document] = {}
         self._runs: dict[int, Run] = {}
-        self._sightings: dict[int, _Sightings] = {}
+        self._sightings: dict[int, Sightings] = {}
         self._holds: dict[str, _rules.Hold] = {}
         self._held: dict[
             str, set[str]
         ] = {}  # by source: what its newest held run missed, and no run saw since
         self._last: str | None = None
+        self._bonds = Bonds()
+        self._mark = 0
 
     def _moment(self) -> str:
         """The moment of a write, later than all before it."""
@@ -97,9 +62,13 @@ class MemoryStore:
             if lease is not None:
                 self._live(lease)
             moment, run = self._moment(), lease.run if lease else None
-            done = [self._keep(entry, run, moment) for entry in entries]
+            there = [entry for entry in entries if not entry.document.deleted]
+            done = [self._keep(entry, run, moment) for entry in there]
             if lease is not None:
-                moves = [self._see(lease.run, entry, what) for entry, what in zip(entries, done, strict=True)]
+                moves = [self._see(lease.run, entry, what) for entry, what in zip(there, done, strict=True)]
+                told = self._sightings[lease.run].deleted
+                for entry in entries:
+                    (told.add if entry.document.deleted else told.discard)(entry.document.native_id)
                 self._runs[lease.run] = _rules.tallied(self._runs[lease.run], moves, page)
             return _rules.counts(done)
 
@@ -115,12 +84,18 @@ class MemoryStore:
         record = _rules.identified(entry, row.id if row else None, self._by_id.__contains__)
         what = _rules.outcome(record, row.record if row else None, known=row is not None)
         if row is None:
-            row = _Row(id=record.id, source=document.source, native_id=document.native_id)
+            row = Row(id=record.id, source=document.source, native_id=document.native_id)
             self._rows[document.source, document.native_id] = self._by_id[record.id] = row
         if what != "unchanged":
             self._keep_document(document)
-            row.turn(record, moment, run)
+            self._turn(row, record, moment, run)
         return what
+
+    def _turn(self, row: Row, record: Record | None, moment: str, run: int | None) -> None:
+        self._mark += 1
+        row.mark = self._mark
+        row.turn(record, moment, run)
+        self._bonds.turned(row.id, record)
 
     def _keep_document(self, document: Document) -> None:
         if document.content:
@@ -141,14 +116,22 @@ class MemoryStore:
 
     def get(self, record_id: str, *, asof: Instant | None = None) -> Record:
         """Return the current record, or the one at an instant. Raises NotFound or Withdrawn."""
-        version = self._row(record_id).at(asof)
-        if version is None:
-            raise _rules.unknown(record_id, asof)
-        if version.record is None:
-            raise _rules.withdrawn(record_id, version.valid_from)
-        return version.record
+        with self._lock:
+            version = self._row(record_id).at(asof)
+            if version is None:
+                raise _rules.unknown(record_id, asof)
+            if version.record is None:
+                raise _rules.withdrawn(record_id, version.valid_from)
+            return version.record if asof else united(version.record, self._led(record_id))
 
-    def _row(self, record_id: str) -> _Row:
+    def _led(self, record_id: str) -> list[Record]:
+        """The members that a record leads, by id."""
+        found = [
+            self._by_id[tie.member].record for tie in self._bonds.group(record_id) if tie.leader == record_id
+        ]
+        return [record for record in found if record]
+
+    def _row(self, record_id: str) -> Row:
         with self._lock:
             if record_id not in self._by_id:
                 raise _rules.unknown(record_id)
@@ -157,17 +140,18 @@ class MemoryStore:
     def search(self, query: Query) -> Page:
         """Return the page of records that `search.matches` says, and the facet counts of all."""
         with self._lock:
-            records = [row.record_at(query.asof) for row in self._rows.values()]
-        found = _ordered([record for record in records if record and matches(record, query)], query)
-        counted: dict[str, Counter[str]] = {facet: Counter() for facet in FACETS}
-        for record in found:
-            for facet, values in facets_of(record).items():
-                counted[facet].update(values)
-        return Page(
-            matched=len(found),
-            items=tuple(found[query.offset : query.offset + query.limit]),
-            facets={facet: _rules.hits(facet, counted[facet], query.lang) for facet in FACETS},
-        )
+            if query.asof is not None:
+                then = [row.record_at(query.asof) for row in self._rows.values()]
+                return _answers.page([(record,) for record in then if record], query)
+            groups = list(self._groups())
+            broken = [leader.id for leader, *_ in groups if self._bonds.broken(leader.id)]
+            return _answers.page(groups, query, broken)
+
+    def _groups(self) -> Iterator[tuple[Record, ...]]:
+        """Every current record that no other leads, each with those that it leads."""
+        for row in self._rows.values():
+            if row.record is not None and self._bonds.leader(row.id) == row.id:
+                yield row.record, *self._led(row.id)
 
     def history(self, record_id: str, *, limit: int = 100) -> tuple[Version, ...]:
         """Return the newest `limit` versions, oldest first. Raises NotFound."""
@@ -203,7 +187,7 @@ class MemoryStore:
                     started=moment,
                     incremental=incremental,
                 )
-                self._sightings[run.id] = _Sightings()
+                self._sightings[run.id] = Sightings()
             self._runs[run.id] = run
             self._holds[source] = _rules.Hold(run.id, holder, clock + lease_seconds, lease_seconds)
             return Lease(source=source, run=run.id, holder=holder), self._whole(run)
@@ -240,13 +224,14 @@ class MemoryStore:
                 _rules.ended(self._runs[lease.run], state, note, moment),
                 {native_id: row.misses for native_id, row in rows.items() if row.record is not None},
                 self._sightings[lease.run].outcomes.keys(),
+                self._sightings[lease.run].deleted,
                 missed_runs=missed_runs,
                 shrink_hold=shrink_hold,
             )
             for native_id, misses in gone.misses.items():
                 rows[native_id].misses = misses
             for native_id in gone.withdrawn:
-                rows[native_id].turn(None, moment, lease.run)
+                self._turn(rows[native_id], None, moment, lease.run)
             if gone.held:
                 self._held[lease.source] = set(gone.held)
             self._runs[lease.run] = gone.run
@@ -283,7 +268,7 @@ class MemoryStore:
             first, second = self._run(earlier), self._run(later)
             since, until = _changes.ends(first, second)
             rows = [row for row in self._rows.values() if row.source in {first.source, second.source}]
-            changes = [change for row in rows if (change := _changed(row, since, until))]
+            changes = [change for row in rows if (change := row.changed(since, until))]
             return _changes.difference(first, second, changes, limit, offset)
 
     def rollback(self, number: int) -> Run:
@@ -297,10 +282,10 @@ class MemoryStore:
                 row.misses = 0
                 then = row.record_at(run.started)
                 if what := _changes.became(row.record, then, known=True):
-                    row.turn(then, moment, number)
+                    self._turn(row, then, moment, number)
                     done.append(what[0])
             self._undo(run, number, moment)
-            self._sightings[number] = _Sightings()
+            self._sightings[number] = Sightings()
             self._runs[number] = _changes.rolledback(number, run, (started, moment), done)
             return self._runs[number]
 
@@ -323,7 +308,7 @@ class MemoryStore:
                 rows = [self._rows[run.source, name] for name in self._held.pop(run.source, set())]
                 gone = [row for row in rows if row.record is not None]
                 for row in gone:
-                    row.turn(None, moment, number)
+                    self._turn(row, None, moment, number)
                 self._runs[number] = _changes.released(run, len(gone), moment)
             return self._whole(self._runs[number])
 
@@ -340,40 +325,50 @@ class MemoryStore:
         runs = (run for run in reversed(self._runs.values()) if run.source == source)
         return next((run for run in runs if run.state in _changes.HELD), None)
 
+    def _current(self) -> Mapping[str, Record]:
+        return {row.id: row.record for row in self._rows.values() if row.record is not None}
+
+    def tie(self, ties: Sequence[Tie]) -> int:
+        """Tie records together, and return how many ties are new."""
+        with self._lock:
+            return self._bonds.tie(ties, self._current().__contains__)
+
+    def untie(self, record_id: str) -> tuple[Tie, ...]:
+        """Take a record out of its group for ever. Raises NotFound."""
+        with self._lock:
+            return self._bonds.untie(self._row(record_id).id)
+
+    def ties(self, record_id: str) -> tuple[Tie, ...]:
+        """Return the ties of the record's group, by member. Raises NotFound."""
+        with self._lock:
+            return self._bonds.group(self._row(record_id).id)
+
+    def changed_after(self, mark: int, *, limit: int = 1_000) -> tuple[int, tuple[Record, ...]]:
+        """Return current records that changed after a mark, and the next mark."""
+        with self._lock:
+            rows = sorted((row for row in self._rows.values() if row.mark > mark), key=lambda row: row.mark)
+            found = [(row.mark, row.record) for row in rows if row.record is not None][:limit]
+        return (found[-1][0] if found else mark), tuple(record for _, record in found)
+
+    def note_health(self, found: Sequence[Health]) -> None:
+        """Keep what probes found of current records."""
+        with self._lock:
+            self._bonds.note(found, self._current())
+
+    def health(self, record_id: str) -> tuple[Health, ...]:
+        """Return what is known of a record's distributions, in their order. Raises NotFound."""
+        with self._lock:
+            record = self._row(record_id).record
+            known = self._bonds.health(record_id)
+            return _rules.in_order(united(record, self._led(record_id)), known) if record else ()
+
+    def to_probe(self, before: Instant, *, limit: int = 100) -> tuple[str, ...]:
+        """Return ids of current records not probed since an instant, those never probed first."""
+        with self._lock:
+            return self._bonds.to_probe(self._current(), before, limit)
+
     def close(self) -> None:
         """Nothing to give up."""
-
-
-def _changed(row: _Row, since: str, until: str) -> Change | None:
-    before, after = row.at(since), row.at(until)
-    what = _changes.became(
-        before.record if before else None, after.record if after else None, known=before is not None
-    )
-    if what is None:
-        return None
-    return Change(id=row.id, source=row.source, native_id=row.native_id, what=what[0], fields=what[1])
-
-
-def _ordered(found: Iterable[Record], query: Query) -> list[Record]:
-    by_id = sorted(found, key=lambda record: record.id)
-    match query.sort.removeprefix("-"):
-        case "title":
-            return _stable(by_id, {r.id: _rules.title_key(r, query.lang) for r in by_id}, query)
-        case "modified":
-            return _stable(by_id, {r.id: _rules.modified_key(r) for r in by_id}, query)
-        case "relevance" if query.terms():
-            return sorted(by_id, key=lambda record: not _has_exactly(record, query))
-        case _:
-            return by_id[::-1] if query.sort == "-id" else by_id
-
-
-def _stable(by_id: list[Record], keys: Mapping[str, Any], query: Query) -> list[Record]:
-    return sorted(by_id, key=lambda record: keys[record.id], reverse=query.sort.startswith("-"))
-
-
-def _has_exactly(record: Record, query: Query) -> bool:
-    words = [f" {' '.join(exact_tokens(text))} " for text in texts(record)]
-    return all(any(f" {' '.join(term)} " in text for text in words) for term in _rules.exact_terms(query))
 
 
 def open_store(home: Path) -> MemoryStore:  # noqa: ARG001 - the protocol's form; memory has no home

@@ -5,12 +5,13 @@ import math
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import apsw
+from pyroaring import BitMap
 
 from catalog.errors import NotFound, StoreError, TooBusy
 from catalog.instant import Instant, canonical
@@ -22,18 +23,24 @@ from catalog.stores import (
     Counts,
     Diff,
     Entry,
+    Health,
     Lease,
     Run,
     State,
+    Tie,
     Version,
     _changes,
+    _health,
     _index,
     _past,
     _rules,
     _runs,
+    _ties,
     _versions,
 )
 from catalog.stores._database import WAL_RESET_FIXED, Database, limited
+from catalog.stores._facets import NO_FACETS, Facets
+from catalog.uniting import united
 
 FILE = "catalog.sqlite"
 SEARCH_SECONDS = 0.5
@@ -66,7 +73,7 @@ class SqliteStore:
         self._past = threading.Lock()
         self._database = Database(home / FILE)
         self._lock = threading.Lock()
-        self._facets = _index.NO_FACETS
+        self._facets = NO_FACETS
         self._read = lru_cache(_MOST_READ)(Record.model_validate_json)
         with self._database.write() as connection:
             _versions.reindex(connection)
@@ -77,35 +84,30 @@ class SqliteStore:
             if lease is not None:
                 _runs.live(connection, lease)
             stamped = _versions.stamp(connection, lease.run if lease else None)
-            done = _versions.keep_all(connection, entries, stamped)
+            there = [entry for entry in entries if not entry.document.deleted]
+            done = _versions.keep_all(connection, there, stamped)
             if lease is not None:
-                _runs.see(connection, lease.run, entries, done, page)
+                _runs.see(connection, lease.run, there, done, page)
+                _runs.delete(connection, lease, entries)
         return _rules.counts(done)
 
     def get(self, record_id: str, *, asof: Instant | None = None) -> Record:
         """Return the current record, or the one at an instant. Raises NotFound or Withdrawn."""
-        rows = self._versions(record_id, 1, asof)
+        with self._database.read() as connection:
+            number = _versions.number(connection, record_id)
+            rows = _versions.newest(connection, number, 1, asof)
+            members = [] if asof else _ties.members(connection, number)
         if not rows:
             raise _rules.unknown(record_id, asof)
         text, since, _, _ = rows[0]
         if text is None:
             raise _rules.withdrawn(record_id, canonical(since))
-        return self._read(text)
-
-    def _versions(self, record_id: str, limit: int, asof: str | None = None) -> list[Any]:
-        """A record's newest versions (that began by an instant) as rows (json, from, to, run). Raises NotFound."""
-        with self._database.read() as connection:
-            number = connection.execute("SELECT number FROM records WHERE id = ?", (record_id,)).get
-            if number is None:
-                raise _rules.unknown(record_id)
-            return connection.execute(
-                "SELECT json, valid_from, valid_to, run FROM versions WHERE number = ? AND valid_from <= ?"
-                " ORDER BY version DESC LIMIT ?",
-                (number, _rules.sortable(asof) if asof else "~", limit),
-            ).fetchall()
+        return united(self._read(text), [self._read(member) for member in members])
 
     def history(self, record_id: str, *, limit: int = 100) -> tuple[Version, ...]:
         """Return the newest `limit` versions, oldest first. Raises NotFound."""
+        with self._database.read() as connection:
+            rows = _versions.newest(connection, _versions.number(connection, record_id), limit)
         return tuple(
             Version(
                 record=Record.model_validate_json(text) if text else None,
@@ -113,7 +115,7 @@ class SqliteStore:
                 valid_to=last and canonical(last),
                 run=run,
             )
-            for text, first, last, run in reversed(self._versions(record_id, limit))
+            for text, first, last, run in reversed(rows)
         )
 
     def document(self, document_hash: str) -> Document:
@@ -147,19 +149,21 @@ class SqliteStore:
             return self._search_past(query)
         with self._snapshot() as (connection, facets):
             with limited(connection, self._search_seconds):
-                found = _index.find(connection, query, facets)
-                if query.terms():
-                    found = _index.worded(connection, query, found)
-                by_rank = query.terms() and query.sort == "relevance"
-                numbers = (_index.best if by_rank else _index.ordered)(connection, query, found)
-            items = tuple(record for number in numbers if (record := _versions.current(connection, number)))
-        return _page(query, len(found), items, facets.counted(found))
+                found, numbers = _found(connection, query, facets)
+            items = [_versions.current(connection, number) for number in numbers]
+            led = [_ties.members(connection, number) if facets.groups.members else [] for number in numbers]
+        answers = [
+            united(leader, [self._read(member) for member in members])
+            for leader, members in zip(items, led, strict=True)
+            if leader
+        ]
+        return _page(query, len(found), answers, facets.led.counted(found))
 
     def _search_past(self, query: Query) -> Page:
         """Search as of an instant, one question at a time."""
         with self._asking(), self._snapshot() as (connection, facets):
             with limited(connection, self._past_seconds, _EARLIER):
-                found = _past.search(connection, query, facets)
+                found = _past.search(connection, query, facets.own)
             texts = [
                 connection.execute("SELECT json FROM versions WHERE version = ?", (version,)).get
                 for version in found.versions
@@ -181,7 +185,7 @@ class SqliteStore:
             self._past.release()
 
     @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[tuple[apsw.Connection, _index.Facets]]:
+    def _snapshot(self) -> Iterator[tuple[apsw.Connection, Facets]]:
         """Give a reading transaction, and the facets of the very state that it sees.
 
         The state is pinned under the lock, so no thread meets facets newer than what it reads.
@@ -218,6 +222,7 @@ class SqliteStore:
                 _rules.ended(_runs.load(connection, lease.run), state, note, stamped.moment),
                 dict(current),
                 _runs.seen(connection, lease.run),
+                _runs.deleted(connection, lease.run),
                 missed_runs=missed_runs,
                 shrink_hold=shrink_hold,
             )
@@ -277,16 +282,78 @@ class SqliteStore:
                 run = done(connection, run)
             return _runs.whole(connection, run)
 
+    def tie(self, ties: Sequence[Tie]) -> int:
+        """Tie records together, in one transaction, and return how many ties are new."""
+        with self._database.write() as connection:
+            stamped = _versions.stamp(connection, None)
+            count = _ties.tie(connection, ties, stamped.generation)
+            if count:
+                _versions.turned(connection, stamped)
+        return count
+
+    def untie(self, record_id: str) -> tuple[Tie, ...]:
+        """Take a record out of its group for ever. Raises NotFound."""
+        with self._database.write() as connection:
+            stamped, number = _versions.stamp(connection, None), _versions.number(connection, record_id)
+            ended = _ties.untie(connection, number, record_id, stamped.generation)
+            _versions.turned(connection, stamped)
+        return ended
+
+    def ties(self, record_id: str) -> tuple[Tie, ...]:
+        """Return the ties of the record's group, by member. Raises NotFound."""
+        with self._database.read() as connection:
+            return _ties.of(connection, _versions.number(connection, record_id))
+
+    def changed_after(self, mark: int, *, limit: int = 1_000) -> tuple[int, tuple[Record, ...]]:
+        """Return current records that changed after a mark, and the next mark."""
+        with self._database.read() as connection:
+            rows = _versions.begun_after(connection, mark, limit)
+        return (rows[-1][0] if rows else mark), tuple(Record.model_validate_json(text) for _, text in rows)
+
+    def note_health(self, found: Sequence[Health]) -> None:
+        """Keep what probes found of current records, in one transaction."""
+        with self._database.write() as connection:
+            stamped = _versions.stamp(connection, None)
+            if _health.note(connection, found, stamped.generation):
+                _versions.turned(connection, stamped)
+
+    def health(self, record_id: str) -> tuple[Health, ...]:
+        """Return what is known of a record's distributions, in their order. Raises NotFound."""
+        with self._database.read() as connection:
+            number = _versions.number(connection, record_id)
+            record, known = _versions.current(connection, number), _health.of(connection, number)
+            members = _ties.members(connection, number)
+        if record is None:
+            return ()
+        return _rules.in_order(united(record, [self._read(member) for member in members]), known)
+
+    def to_probe(self, before: Instant, *, limit: int = 100) -> tuple[str, ...]:
+        """Return ids of current records not probed since an instant, those never probed first."""
+        with self._database.read() as connection:
+            return _health.to_probe(connection, before, limit)
+
     def close(self) -> None:
         """Close the file's connections."""
         self._database.close()
 
 
+def _found(connection: apsw.Connection, query: Query, facets: Facets) -> tuple[BitMap, list[int]]:
+    """The numbers of all answers to a query of the present, and those of its page in order."""
+    found = _index.find(connection, query, facets.led, facets.groups)
+    if not query.terms():
+        return found, _index.ordered(connection, query, found, facets)
+    worded = _index.worded(connection, query)
+    found = found & facets.groups.led(worded)
+    if query.sort != "relevance":
+        return found, _index.ordered(connection, query, found, facets)
+    return found, _index.best(connection, query, facets.groups.of(worded, found), facets)
+
+
 def _page(
-    query: Query, matched: int, items: tuple[Record, ...], counts: Mapping[str, Mapping[str, int]]
+    query: Query, matched: int, items: Iterable[Record], counts: Mapping[str, Mapping[str, int]]
 ) -> Page:
     facets = {facet: _rules.hits(facet, counted, query.lang) for facet, counted in counts.items()}
-    return Page(matched=matched, items=items, facets=facets)
+    return Page(matched=matched, items=tuple(items), facets=facets)
 
 
 def open_store(home: Path) -> SqliteStore:
