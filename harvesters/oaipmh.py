@@ -1,9 +1,9 @@
 """Repositories that speak OAI-PMH 2.0: ListRecords, page by page, in the richest format that we read.
 
 http://www.openarchives.org/OAI/openarchivesprotocol.html. A page's cursor is the resumption token that asks for it.
-A record that a repository tells is deleted is not listed: after complete listings that miss it, it is withdrawn as any
-other. A listing of changes cannot tell the runner so; what was deleted stays until the next full one
-(`full_every_days`). That a record has moved to another set is not told by OAI-PMH at all.
+A record that a repository tells is deleted is told to the runner, which withdraws it as the run ends. A repository that
+keeps no deletions (§2.5.1) tells none: its records are withdrawn by full listings that miss them (`full_every_days`).
+That a record has moved to another set is not told by OAI-PMH at all.
 """
 
 from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ class _Repository:
 
 
 def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
-    """List a repository's records that are not deleted; `url` is its base URL.
+    """List a repository's records, and those that it tells are deleted; `url` is its base URL.
 
     Options: `set`, the set that is listed; `prefix`, the metadataPrefix, where the best is not wanted; `estimated =
     true` where the repository's completeListSize is only an estimate, and does not count as a promise. A listing that
@@ -86,12 +86,13 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     if source.changed_since:
         day = source.changed_since[:10]
         asked["from"] = day if granularity == _DAY else f"{source.changed_since[:19]}Z"
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     for found, page in _listed(repository, source, asked):
         document = _document(source, found, asked["metadataPrefix"], page, len(seen))
-        if document.native_id not in seen and (document.problem or is_wanted(source, read, document)):
+        told = bool(document.problem or document.deleted)
+        if (document.native_id, document.deleted) not in seen and (told or is_wanted(source, read, document)):
             yield document
-        seen.add(document.native_id)
+        seen.add((document.native_id, document.deleted))
 
 
 def _prefix(repository: _Repository, source: Source) -> str:
@@ -118,7 +119,7 @@ def _prefix(repository: _Repository, source: Source) -> str:
 
 
 def _listed(repository: _Repository, source: Source, asked: Mapping[str, str]) -> Iterator[tuple[Found, str]]:
-    """The records that are not deleted, each with the token of its page; raises as `harvest`."""
+    """The records, each with the token of its page; raises as `harvest`."""
     token, page = source.resume or "", None
     if token:
         page = _page(repository, {"resumptionToken": token})
@@ -128,9 +129,7 @@ def _listed(repository: _Repository, source: Source, asked: Mapping[str, str]) -
     given, left, empty = (page.cursor if token else 0), {token}, 0
     while True:
         _check(source, page, token)
-        for found in page.records:
-            if not found.deleted:
-                yield found, token
+        yield from ((found, token) for found in page.records)
         _count(source, page, given)
         given = None if given is None else given + len(page.records)
         if page.cut:
@@ -205,6 +204,7 @@ def _document(source: Source, found: Found, prefix: str, page: str, at: int) -> 
         url=f"{source.url}?{urlencode(asked)}",
         page=page,
         problem=found.problem,
+        deleted=found.deleted,
     )
 
 

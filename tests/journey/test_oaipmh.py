@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from sickle.oaiexceptions import NoRecordsMatch
 
 from catalog.dialects import datacite, iso19115
 from catalog.errors import BadDocument, BadSource, IncompleteListing, SourceError, Unreachable
+from catalog.instant import now
 from catalog.record import Record
 from catalog.settings import Settings
 from catalog.source import Document, Source
 from catalog.stores.memory import open_store
+from contract.test_stores import opened
 from harvesters import Fetch, oaipmh
 from harvesters._fetch import Fetch as Door
 from harvesters._run import harvest_source
@@ -40,11 +43,11 @@ def identifiers(documents: Sequence[Document]) -> list[str]:
     return [document.native_id for document in documents]
 
 
-def by_sickle(url: str, **asked: str) -> list[str]:
-    """What a client of the repository lists: the identifiers of the records that are not deleted."""
+def by_sickle(url: str, **asked: str) -> list[tuple[str, bool]]:
+    """What a client of the repository lists: the identifiers of the records, and whether they are deleted."""
     try:
         found = Sickle(url, timeout=20).ListRecords(metadataPrefix="oai_dc", **asked)
-        return [record.header.identifier for record in found if not record.deleted]
+        return [(record.header.identifier, record.deleted) for record in found]
     except NoRecordsMatch:
         return []
 
@@ -58,12 +61,12 @@ def test_lists_what_sickle_lists(granularity: str, set_: str, since: str | None,
     with serving(repository, tmp_path, options=options, changed_since=since) as (source, fetch, running):
         found = list(oaipmh.harvest(source, fetch))
         asked = {"from": since[:10] if granularity == DAYS else since[:19] + "Z"} if since else {}
-        assert identifiers(found) == by_sickle(source.url, **asked, **options)
+        assert [(each.native_id, each.deleted) for each in found] == by_sickle(source.url, **asked, **options)
         assert not any("resumptionToken" in each.query and len(each.query) > 2 for each in running.asked)
-    records = [oaipmh.read(document) for document in found]
-    assert len(records) == len({record.id for record in records}) == len(found)
+    records = [oaipmh.read(document) for document in found if not document.deleted]
+    assert len(records) == len({record.id for record in records})
     if not (set_ or since):
-        assert len(found) == sum(not item.deleted for item in SIXTY) == 51
+        assert (len(found), len(records)) == (60, sum(not item.deleted for item in SIXTY)) == (60, 51)
 
 
 def test_begins_at_any_page_and_anew_where_its_token_has_expired(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ def test_a_token_that_expires_on_the_way_leaves_the_listing_incomplete(tmp_path:
         kept: list[Document] = []
         with pytest.raises(IncompleteListing, match="badResumptionToken"):
             kept.extend(each for each in oaipmh.harvest(source, fetch) if kept.append(each))
-    assert len(kept) == 26  # three pages of ten, without the deleted
+    assert len(kept) == 30  # three pages of ten
 
 
 @pytest.mark.parametrize(
@@ -130,12 +133,12 @@ def test_what_came_out_shorter_is_incomplete_with_all_that_was_given(
 def test_an_estimate_is_no_promise_where_the_operator_says_so(tmp_path: Path) -> None:
     repository = Repository(SIXTY, count=lambda many: many + 100)
     with serving(repository, tmp_path, options={"estimated": True}) as (source, fetch, _):
-        assert len(list(oaipmh.harvest(source, fetch))) == 51
+        assert len(list(oaipmh.harvest(source, fetch))) == 60
 
 
 def test_a_list_without_counts_is_taken_as_it_is(tmp_path: Path) -> None:
     with serving(Repository(SIXTY, count=lambda _: None), tmp_path) as (source, fetch, _):
-        assert len(list(oaipmh.harvest(source, fetch))) == 51
+        assert len(list(oaipmh.harvest(source, fetch))) == 60
 
 
 def test_pages_without_records_that_go_on_for_ever_end(tmp_path: Path) -> None:
@@ -296,17 +299,61 @@ def test_mutations_of_recorded_answers_cost_only_what_was_mutated(many: int, tmp
     assert kept_all > many / 2
 
 
-def test_what_a_repository_deletes_is_withdrawn_by_full_listings_that_miss_it(tmp_path: Path) -> None:
-    """A listing of changes tells the runner of no deletion; `full_every_days` is when the next full one is due."""
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_what_a_repository_deletes_is_withdrawn_by_the_next_listing_of_changes(
+    kind: str, tmp_path: Path
+) -> None:
+    repository = Repository(items(20))
+    settings = Settings(home=tmp_path, allow_hosts=("127.0.0.1",), fetch_tries=1)
+    with opened(kind) as store, serving(repository, tmp_path) as (source, _, _):
+        assert harvest_source(source, store, settings, workers=None).counts.new == 20
+        repository.items = recently(items(20, deleted=lambda at: at == 7))
+        changes = harvest_source(source, store, settings, workers=None)
+        assert (changes.incremental, changes.state, changes.seen, changes.withdrawn) == (
+            True,
+            "complete",
+            19,
+            1,
+        )
+        assert changes.note == "1 deleted at the source"
+        gone = Sickle(source.url, timeout=20).ListRecords(metadataPrefix="oai_dc", ignore_deleted=True)
+        assert store.sources() == {"r": len(list(gone))} == {"r": 19}
+        repository.items = recently(items(20))
+        assert harvest_source(source, store, settings, workers=None).restored == 1
+
+
+@pytest.mark.parametrize("full_every_days", [0, 7])
+def test_too_many_deletions_are_held(full_every_days: int, tmp_path: Path) -> None:
+    repository = Repository(items(20))
+    settings = Settings(home=tmp_path, allow_hosts=("127.0.0.1",), fetch_tries=1)
+    store = open_store(tmp_path)
+    with serving(repository, tmp_path, options={"full_every_days": full_every_days}) as (source, _, _):
+        harvest_source(source, store, settings, workers=None)
+        repository.items = recently(items(20, deleted=lambda at: at < 5))
+        held = harvest_source(source, store, settings, workers=None)
+        assert (held.incremental, held.state, held.held) == (full_every_days > 0, "held", 5)
+        assert store.sources() == {"r": 20}
+        assert store.release(held.id).withdrawn == 5
+        assert harvest_source(source, store, settings, workers=None).state == "complete"
+        assert store.sources() == {"r": 15}
+
+
+def test_what_a_repository_forgets_is_withdrawn_by_full_listings_that_miss_it(tmp_path: Path) -> None:
+    """One that keeps no deletions tells none; `full_every_days` is when the next full listing is due."""
     repository = Repository(items(20))
     settings = Settings(home=tmp_path, allow_hosts=("127.0.0.1",), fetch_tries=1)
     store = open_store(tmp_path)
     with serving(repository, tmp_path) as (source, _, _):
-        assert harvest_source(source, store, settings, workers=None).counts.new == 20
-        repository.items = items(20, deleted=lambda at: at == 7)
+        harvest_source(source, store, settings, workers=None)
+        repository.items = [item for item in items(20) if item.identifier != "oai:r:7"]
         changes = harvest_source(source, store, settings, workers=None)
         assert (changes.incremental, changes.state, changes.withdrawn) == (True, "complete", 0)
         full = source.model_copy(update={"options": {"full_every_days": 0}})
         runs = [harvest_source(full, store, settings, workers=None) for _ in range(3)]
         assert [(run.incremental, run.state, run.missing) for run in runs] == [(False, "complete", 1)] * 3
         assert runs[-1].withdrawn == 1
+
+
+def recently(changed: Sequence[Item]) -> list[Item]:
+    """Items that changed a moment ago."""
+    return [replace(item, datestamp=now()[:19] + "Z") for item in changed]
