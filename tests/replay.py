@@ -1,8 +1,13 @@
 """Serves recorded answers on loopback: a folder of them has an `_index.json` of file, address and media type."""
 
+import csv
+import gzip
+import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +52,42 @@ def _answers(item: Mapping[str, Any], asked: Asked) -> bool:
 
 def _start(asked: Asked, body: str) -> int:
     return int(json.loads(body).get("start", 0) if body[:1] == "{" else asked.query.get("start", 0))
+
+
+def whole(answering: Answering) -> Answering:
+    """A portal that its own clients can read, too.
+
+    Its addresses are whole and may end in a slash; a reference has a name; ERDDAP's tables come as CSV where asked for.
+    """
+
+    def answered(asked: Asked) -> list[bytes]:
+        form = ".csvp" if asked.path.endswith(".csvp") else ""
+        plain = replace(asked, path=asked.path.removesuffix(form) + ".json") if form else asked
+        (said,) = answering(plain)
+        if b" 404 " in bytes(said)[:20]:
+            (said,) = answering(replace(plain, path=plain.path.rstrip("/")))
+        head, _, body = bytes(said).partition(b"\r\n\r\n")
+        status, kind = int(head.split()[1]), re.search(rb"Content-Type: (\S+)", head)[1].decode()
+        if form:
+            return [answer(_csv(body), status, Content_Type="text/csv")]
+        packed = body[:2] == b"\x1f\x8b"
+        body = _whole(gzip.decompress(body) if packed else body, asked.headers["host"].encode())
+        return [answer(gzip.compress(body) if packed else body, status, Content_Type=kind)]
+
+    return answered
+
+
+def _whole(body: bytes, host: bytes) -> bytes:
+    body = re.sub(rb'("href": "|nextLink": "|<loc>)/', rb"\g<1>http://" + host + b"/", body)
+    body = re.sub(rb'<catalogRef xlink:title="[^"]*" name=""/>', b"", body)
+    return re.sub(rb'<dataset name="Latest".*?</dataset>', b"", body)
+
+
+def _csv(body: bytes) -> bytes:
+    table = json.loads(body)["table"]
+    text = io.StringIO()
+    csv.writer(text).writerows([table["columnNames"], *table["rows"]])
+    return text.getvalue().encode()
 
 
 @contextmanager

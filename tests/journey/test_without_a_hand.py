@@ -1,7 +1,7 @@
-"""From a portal to numbers without a hand: what is first seen in a portal is cut by the API right after the run."""
+"""From a portal to numbers without a hand: what `bienmo harvest` first sees in a portal, `bienmo serve` cuts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,12 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+import requests
 import xarray as xr
-from fastapi.testclient import TestClient
 
-from catalog.app import create_app
-from catalog.service import Catalog
-from catalog.settings import Settings
-from catalog.source import Source
-from catalog.stores import sqlite
+from catalog.stores import Run
 from elsewhere import files, grid, hyperslabs
-from harvesters._run import harvest_all
+from journey.command import bienmo, served
 from portals import Answering, Asked, answer, portal
 
 CUT = "variables=sst,wind&bbox=10,10,20,20&time=2000-01-01/2000-01-20"
@@ -54,25 +50,31 @@ def stac(href: str) -> Answering:
 
 
 @contextmanager
-def harvested(home: Path, *portals: tuple[str, str, str]) -> Iterator[tuple[TestClient, list[Any]]]:
-    """Harvest portals of protocol, id and address at once; the API of the catalog, and the runs."""
-    known = Settings(home=home, allow_hosts=("127.0.0.1",), fetch_tries=1, fetch_seconds=20, remote_readers=2)
-    store = sqlite.open_store(known.home)
-    sources = [Source(id=name, protocol=protocol, url=url) for protocol, name, url in portals]
-    runs = harvest_all(sources, store, known, workers=None)
-    with Catalog(store, known) as catalog, TestClient(create_app(catalog)) as client:
-        yield client, runs
+def harvested(home: Path, *portals: tuple[str, str, str]) -> Iterator[tuple[str, Mapping[str, Run]]]:
+    """Harvest portals of protocol, id and address by one command, serve by the other; the server, and the runs."""
+    entries = (
+        f'[[source]]\nid = "{name}"\nprotocol = "{protocol}"\nurl = "{url}"\n'
+        for protocol, name, url in portals
+    )
+    sources = home.with_suffix(".toml")
+    sources.write_text("".join(entries), "utf-8")
+    environment = {"BIENMO_ALLOW_HOSTS": "127.0.0.1", "BIENMO_FETCH_TRIES": "1", "BIENMO_FETCH_SECONDS": "20"}
+    told = bienmo("harvest", "--sources", str(sources), "--json", home=home, **environment).stdout
+    ended = [event for event in map(json.loads, told.splitlines()) if event["event"] == "finished"]
+    with served("serve", "--sources", str(sources), home=home, **environment) as (base, _):
+        yield base, {event["source"]: Run.model_validate(event["run"]) for event in ended}
 
 
-def check(client: TestClient, name: str, path: Path) -> None:
+def check(base: str, name: str, path: Path) -> None:
     """Cut a dataset by the API, and compare its stored numbers with the file's."""
-    answered = client.get(f"/api/datasets/{name}/subset.nc?{CUT}")
+    answered = requests.get(f"{base}/api/datasets/{name}/subset.nc?{CUT}", timeout=60)
     assert answered.status_code == 200, answered.text
     with netCDF4.Dataset("x", memory=answered.content) as cut, netCDF4.Dataset(path) as file:
         for one in (cut, file):
             one.set_auto_maskandscale(False)
         for variable in ("sst", "wind"):
             np.testing.assert_array_equal(cut[variable][:], file[variable][0:4, 13:27, 17:33])
+        np.testing.assert_array_equal(cut["time"][:], file["time"][0:4])
         np.testing.assert_array_equal(cut["lat"][:], file["lat"][13:27])
         np.testing.assert_array_equal(cut["lon"][:], file["lon"][17:33])
 
@@ -96,19 +98,20 @@ def test_resources_of_a_ckan_portal(path: Path, tmp_path: Path) -> None:
             ]
             with (
                 portal(ckan(*resources)) as near,
-                harvested(tmp_path / "home", ("ckan", "portal", near.url)) as (client, (run,)),
+                harvested(tmp_path / "home", ("ckan", "portal", near.url)) as (base, runs),
             ):
+                run = runs["portal"]
                 assert (run.state, run.counts.new, run.counts.quarantined) == ("complete", 5, 0)
                 for at in range(5):
-                    check(client, f"portal-tap-{at}", path)
+                    check(base, f"portal-tap-{at}", path)
 
 
 def test_a_resource_that_is_no_data_says_why_it_is_not_cut(tmp_path: Path) -> None:
     with (
         portal(ckan({"format": "PDF", "url": "https://example.org/a.pdf"})) as near,
-        harvested(tmp_path / "home", ("ckan", "portal", near.url)) as (client, _),
+        harvested(tmp_path / "home", ("ckan", "portal", near.url)) as (base, _),
     ):
-        answered = client.get(f"/api/datasets/portal-tap-0/subset.nc?{CUT}")
+        answered = requests.get(f"{base}/api/datasets/portal-tap-0/subset.nc?{CUT}", timeout=60)
         assert 400 <= answered.status_code < 500
         assert answered.json()["code"] == "not-subsettable"
 
@@ -126,8 +129,8 @@ def test_three_portals_at_once(path: Path, tmp_path: Path) -> None:
                 ("ckan", "portal", first.url),
                 ("thredds", "tds", f"{second.url}/thredds/catalog.xml"),
                 ("stac", "assets", f"{third.url}/collection.json"),
-            ) as (client, runs),
+            ) as (base, runs),
         ):
-            assert [(run.state, run.counts.new) for run in runs] == [("complete", 1)] * 3
+            assert [(run.state, run.counts.new) for run in runs.values()] == [("complete", 1)] * 3
             for name in ("portal-tap-0", "tds-tonkin", "assets-tonkin"):
-                check(client, name, path)
+                check(base, name, path)
