@@ -1,4 +1,4 @@
-"""The command line: demo, harvest, serve, search, show, subset, optimize, sources, runs.
+"""The command line: demo, harvest, serve, search, show, subset, optimize, sources, runs, health.
 
 Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of which a source did not end complete, or a
 check of which one did not answer.
@@ -19,6 +19,7 @@ from rich.table import Column, Table
 
 from catalog.commands import HomeOption, JsonOption, RunsGroup, out, print_json, runs
 from catalog.errors import BadRequest, CatalogError, NotFound
+from catalog.health_command import health
 from catalog.quality_command import quality
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
@@ -33,6 +34,7 @@ app = typer.Typer(
 _err = Console(stderr=True)
 app.add_typer(runs)
 app.command()(quality)
+app.command()(health)
 
 SourcesOption = Annotated[
     Path | None,
@@ -368,19 +370,8 @@ def _opened(home: Path | None, sources: Path | None = None) -> Any:
 
 
 def _print_runs(runs: Sequence[Any], *, quarantine: bool) -> None:
-    columns = (
-        "run",
-        "source",
-        "state",
-        "seen",
-        "new",
-        "changed",
-        "unchanged",
-        "quarantined",
-        "held",
-        "withdrawn",
-        "seconds",
-    )
+    counted = ("seen", "new", "changed", "unchanged", "quarantined", "held", "withdrawn")
+    columns = ("run", "source", "state", *counted, "seconds")
     table = Table(*(Column(name, no_wrap=True, min_width=len(name)) for name in columns), box=None)
     for run in runs:
         counts = run.counts

@@ -21,6 +21,7 @@ from catalog.data.turns import Turns
 from catalog.data.workers import Workers
 from catalog.errors import NotSubsettable, TooBusy, TooLarge
 from catalog.estimating import Estimate
+from catalog.healths import Healths
 from catalog.histories import Histories, SourceSummary, past
 from catalog.reaching import Remote
 from catalog.record import Distribution, Record
@@ -56,6 +57,7 @@ class Catalog:
         self.settings = settings
         self.tallies = Tallies(settings.home / "tallies")
         self.histories = Histories(store, sources)
+        self.healths = Healths(store)
         self.appraisals = Appraisals(store, settings.home)
         self._spools = Spools(settings.spool_bytes)
         self._turns = Turns(
@@ -120,14 +122,15 @@ class Catalog:
         return page.model_copy(update={"items": tuple(map(public, page.items))})
 
     def get(self, record_id: str, *, asof: str | None = None) -> Record:
-        """Return a public record, as it was at an instant if one is given.
+        """Return a public record with notes of its data's health, or as it was at an instant if one is given.
 
         Raises:
             NotFound: There is no such record, or was none yet.
             Withdrawn: It is no more, or was withdrawn then.
             BadRequest: The instant cannot be read, or lies in the future.
         """
-        return public(self.store.get(record_id, asof=past(asof)))
+        found = public(self.store.get(record_id, asof=past(asof)))
+        return found if asof else self.healths.noted(found)
 
     def history(self, record_id: str) -> tuple[Version, ...]:
         """Return the newest hundred versions of a record in public form, oldest first. Raises NotFound."""

@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         ge=1,
         description="failed runs in a row after which a source rests an hour, two, four … a day",
     )
+    health_hours: float = Field(
+        default=24,
+        ge=0,
+        description="hours between passes of health probes beside `bienmo harvest --watch`; 0: none",
+    )
+    health_seconds: float = Field(default=900, gt=0, description="longest pass of health probes")
+    health_days: float = Field(default=7, ge=0, description="days after which a record is probed again")
 
     @field_validator("allow_hosts", mode="before")
     @classmethod

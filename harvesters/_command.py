@@ -13,6 +13,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from catalog.probing import by_schedule
 from catalog.service import Catalog, open_catalog
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
@@ -99,6 +100,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
             stop=stop,
             tell=tell,
         )
+        stack.enter_context(by_schedule(catalog))
         stack.enter_context(stopping(stop))
         watching.run()
 

@@ -28,7 +28,7 @@ from catalog.data.places import opened_as
 from catalog.data.positioned import Elsewhere
 from catalog.data.ranged import Ranged, state_of
 from catalog.data.reading import Cells, OpenFile
-from catalog.data.remote import Reach, linked
+from catalog.data.remote import Link, Reach, linked
 from catalog.data.scales import Scales
 from catalog.data.undecoded import undecoded
 from catalog.errors import CatalogError, DataChanged, DataUnreadable, NotSubsettable
@@ -89,22 +89,34 @@ def opened(
         read. DataChanged: The file is not the one of the index. Unreachable, AddressRefused, LimitExceeded: As
         `catalog.data.remote.Link.get`.
     """
-    with linked(reach) as link:
-        if distribution.protocol in {"opendap", "griddap"}:
-            with dap.opened(link, distribution.address) as dataset:
-                yield dataset
-        elif distribution.protocol == "tabledap":
-            table = tabledap.Tabledap(link, distribution.address, reach.max_bytes)
-            with tabledap.opened(table, cut) as dataset:
-                yield dataset
-        elif (form := file_form(distribution)) == "zarr":
-            with _zarr(Keyed(link, distribution.address)) as dataset:
-                yield dataset
-        elif form == "netcdf":
-            with Ranged(link, distribution.address, reach.whole_bytes) as file, _file(file, index) as dataset:
-                yield dataset
-        else:
-            raise NotSubsettable("the address is no data service that can be cut")
+    with linked(reach) as link, opened_over(link, distribution, reach, index, cut) as dataset:
+        yield dataset
+
+
+@contextlib.contextmanager
+def opened_over(
+    link: Link,
+    distribution: Distribution,
+    reach: Reach,
+    index: Path | None = None,
+    cut: Cut | None = None,
+) -> Iterator[xr.Dataset]:
+    """Open data on another server over a way that is open already; as `opened`. Raises as it."""
+    if distribution.protocol in {"opendap", "griddap"}:
+        with dap.opened(link, distribution.address) as dataset:
+            yield dataset
+    elif distribution.protocol == "tabledap":
+        table = tabledap.Tabledap(link, distribution.address, reach.max_bytes)
+        with tabledap.opened(table, cut) as dataset:
+            yield dataset
+    elif (form := file_form(distribution)) == "zarr":
+        with _zarr(Keyed(link, distribution.address)) as dataset:
+            yield dataset
+    elif form == "netcdf":
+        with Ranged(link, distribution.address, reach.whole_bytes) as file, _file(file, index) as dataset:
+            yield dataset
+    else:
+        raise NotSubsettable("the address is no data service that can be cut")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from catalog.errors import BadRequest
+
 PROBLEM = "application/problem+json"
 Id = Annotated[str, Path(description="The record's id, as the search gives it.")]
 Suffix = Annotated[str, Path(description="The format: nc, csv, parquet, … (docs/reference/subsets.md).")]
@@ -30,6 +32,12 @@ def answers(media: Iterable[str], *statuses: int) -> dict[int | str, dict[str, A
         200: {"content": {kind: {} for kind in media}},
         **{status: {"description": PROBLEMS[status], "content": {PROBLEM: {}}} for status in statuses},
     }
+
+
+def take_none(request: Request) -> None:
+    """Pass a request without parameters. Raises BadRequest for any, so that none is dropped in silence."""
+    for name in request.query_params:
+        raise BadRequest(f"there is no parameter {name[:60]!r}", hint="this address takes no parameters")
 
 
 class Described(APIRoute):

@@ -49,10 +49,11 @@ def datasets(catalog: Catalog, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Answer a search: numberMatched, numberReturned, items, facets, links. Raises BadRequest."""
     question = parse(parameters)
     page = catalog.search(question)
+    states = {} if question.asof else catalog.healths.states(page.items)
     return {
         "numberMatched": page.matched,
         "numberReturned": len(page.items),
-        "items": [_item(record, question.asof) for record in page.items],
+        "items": [_item(record, question.asof) | {"health": states.get(record.id)} for record in page.items],
         "facets": {name: [hit.model_dump() for hit in hits] for name, hits in page.facets.items()},
         "links": _page_links(question, page, parameters),
     }

@@ -85,6 +85,7 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             },
             pages=_pages(given, query, found),
             json_address=address("/api/datasets", given),
+            states={} if query.asof else catalog.healths.states(found.items),
         )
 
     @routes.get("/datasets/{record_id}")
@@ -100,6 +101,7 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             map=extent_map.draw(record.extent.boxes) if record.extent.boxes else None,
             harvested=versions[-1].valid_from if versions else None,
             versions=len(versions),
+            health={one.address: one for one in catalog.healths.of(record_id)},
             appraisal=catalog.appraisals.record(record_id),
             cuttable=cuttable,
             reason=reason,

@@ -18,6 +18,7 @@ from catalog import formats, web
 from catalog.app import MethodNotAllowed
 from catalog.appraisals import Appraisals
 from catalog.errors import BadRequest, CatalogError, NotFound, TooBusy
+from catalog.healths import STATES, Healths
 from catalog.histories import SourceSummary
 from catalog.interfaces import api
 from catalog.record import BBox, Kind, Record, Role, Text, TimeRange
@@ -38,6 +39,7 @@ class FewRecords:
 
     def __init__(self, *records: Record) -> None:
         self.store = memory.open_store(Path())
+        self.healths = Healths(self.store)
         self.appraisals = Appraisals(self.store, Path("nowhere"))
         self.store.put(
             [Entry(document=Document(source=r.source, native_id=r.native_id), record=r) for r in records]
@@ -286,6 +288,7 @@ def _wanted() -> set[str]:
         "area": pages.AREAS,
         "role": get_args(Role),
         "state": get_args(State),
+        "health": STATES,
         "site": ("search", "sources", "runs", "docs"),
         "wind": ("north", "east", "south", "west"),
         "search": ("bbox-hint", "time-hint", "variable-hint"),

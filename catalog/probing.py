@@ -1,0 +1,287 @@
+"""Probing whether data are there: a real cell of each distribution is read, within a budget, politely.
+
+A pass takes the records that were not probed for longest, and stops when its time is over; the next one goes on. No
+host has more than two probes at once, nor one begun within a quarter of a second of another. A host that does not
+answer, or asks to be left alone, is left alone for the rest of the pass, and what was not asked is not told of.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any
+
+from catalog.data import probes
+from catalog.data.places import LOCAL
+from catalog.data.remote import Reach, host
+from catalog.errors import CatalogError, LimitExceeded, TooBusy, Unreachable, WorkerTimeout
+from catalog.freshness import late
+from catalog.instant import now, of_seconds, seconds
+from catalog.reaching import REST_SECONDS
+from catalog.record import Distribution, Record
+from catalog.service import Catalog
+from catalog.stores import Health
+
+MOST_OF_ONE = 2
+"""Probes of one host at once."""
+
+PAUSE_SECONDS = 0.25
+"""From the beginning of one probe of a host to that of the next."""
+
+AGAIN_SECONDS = 5.0
+"""After so long what was well before is probed again, before silence is taken for its end."""
+
+MOST_WAYS = 10
+"""Distributions of one record that a pass probes; of more, those not probed for longest."""
+
+WHOLE_BYTES = 10_000_000
+"""Largest file that is read whole for one cell, where its server gives no parts of it; of larger ones, a beginning."""
+
+_ANSWER_BYTES = 50_000_000
+_AT_ONCE, _WAITING, _SOME = 6, 60, 100
+_SLICE = 0.1
+_DAY, _HOUR = 86_400.0, 3_600.0
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A distribution to probe, what was known of it, whether it is probed again, and when it may begin."""
+
+    record: Record
+    way: Distribution
+    known: Health | None
+    is_again: bool = False
+    begin: float = 0.0
+
+    @property
+    def place(self) -> str:
+        """Whom it is asked of; nobody for local files."""
+        return "" if self.way.protocol in LOCAL else host(self.way.address)
+
+
+@dataclass
+class _Host:
+    active: int = 0
+    ready: float = 0.0
+    rests: bool = False
+
+
+@dataclass
+class _Pass:
+    """What is under way in a pass."""
+
+    until: float
+    waiting: list[_Job] = field(default_factory=list)
+    under_way: dict[Future[Any], _Job] = field(default_factory=dict)
+    hosts: dict[str, _Host] = field(default_factory=dict)
+
+    def host(self, job: _Job) -> _Host:
+        return self.hosts.setdefault(job.place, _Host())
+
+
+class Prober:
+    """Probes what a catalog's records lead to, and keeps what it finds in its store.
+
+    Args:
+        catalog: The catalog; its processes read.
+        stop: Tells that it is to end now; what is under way is then not waited for.
+    """
+
+    def __init__(self, catalog: Catalog, stop: Callable[[], bool] = lambda: False) -> None:
+        self._catalog, self._store, self._stop = catalog, catalog.store, stop
+
+    def run(
+        self, ids: Sequence[str] = (), *, seconds: float | None = None, limit: int | None = None
+    ) -> Iterator[Health]:
+        """Probe records, and yield what is found, each when it is kept.
+
+        Args:
+            ids: The records, whenever they were probed; none: those that are due, the longest due first.
+            seconds: After so long nothing more is begun; None: BIENMO_HEALTH_SECONDS.
+            limit: Most records.
+
+        Raises:
+            NotFound: There is no such record. Withdrawn: It is no more.
+        """
+        length = self._catalog.settings.health_seconds if seconds is None else seconds
+        state = _Pass(time.monotonic() + length)
+        jobs = self._jobs(self._named(ids[:limit]) if ids else self._due(limit))
+        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe")
+        try:
+            while not self._stop():
+                self._begin(state, jobs, pool)
+                if not state.under_way and (not state.waiting or time.monotonic() >= state.until):
+                    return
+                found = self._ended(state)
+                if found and not self._stop():
+                    self._store.note_health(found)
+                    yield from found
+        finally:
+            pool.shutdown(wait=not self._stop(), cancel_futures=True)
+
+    def _named(self, ids: Sequence[str]) -> Iterator[Record]:
+        for record_id in ids:
+            self._store.get(record_id)  # tells one that is no more, or never was
+        for record_id in ids:
+            yield self._given(record_id)
+
+    def _due(self, limit: int | None) -> Iterator[Record]:
+        """Records that are due, each once, whether something of them could be kept or not."""
+        before = of_seconds(seconds(now()) - self._catalog.settings.health_days * _DAY)
+        seen: set[str] = set()
+        while limit is None or len(seen) < limit:
+            found = self._store.to_probe(before, limit=max(_SOME, 2 * len(seen)))
+            fresh = [record_id for record_id in found if record_id not in seen]
+            if not fresh:
+                return
+            for record_id in fresh[: None if limit is None else limit - len(seen)]:
+                seen.add(record_id)
+                with contextlib.suppress(CatalogError):  # withdrawn meanwhile
+                    yield self._given(record_id)
+
+    def _given(self, record_id: str) -> Record:
+        """The record as its source gave it: a leader's members are probed as themselves."""
+        self._store.get(record_id)
+        record = self._store.history(record_id, limit=1)[-1].record
+        assert record is not None
+        return record
+
+    def _jobs(self, records: Iterator[Record]) -> Iterator[_Job]:
+        for record in records:
+            known = {one.address: one for one in self._store.health(record.id)}
+            ways = {way.address: way for way in record.distributions if probes.can_be_probed(way)}
+            oldest = sorted(ways, key=lambda address: known[address].checked if address in known else "")
+            for address in oldest[:MOST_WAYS]:
+                yield _Job(record, ways[address], known.get(address))
+
+    def _begin(self, state: _Pass, jobs: Iterator[_Job], pool: ThreadPoolExecutor) -> None:
+        """Begin what may begin: there is time, a place, and its host has one."""
+        moment = time.monotonic()
+        if moment >= state.until:
+            return
+        while len(state.waiting) < _WAITING and (job := next(jobs, None)):
+            state.waiting.append(job)
+        for job in [*state.waiting]:
+            known = state.host(job)
+            if known.rests:
+                state.waiting.remove(job)
+            elif (
+                len(state.under_way) < _AT_ONCE
+                and known.active < MOST_OF_ONE
+                and moment >= max(job.begin, known.ready)
+            ):
+                state.waiting.remove(job)
+                known.active += 1
+                known.ready = moment + (PAUSE_SECONDS if job.place else 0)
+                state.under_way[pool.submit(self._probe, job.way, state.until - moment)] = job
+
+    def _probe(self, way: Distribution, left: float) -> probes.Found:
+        """Read a cell in a process. Raises CatalogError where none could be read."""
+        reach = self._reach(left)
+        if way.protocol in LOCAL:
+            return self._catalog.workers.run(probes.probed, way, reach, key=("probe", way.address))
+        key = host(way.address)
+        return self._catalog.remote.workers.run(probes.probed, way, reach, key=key, slow_seconds=REST_SECONDS)
+
+    def _reach(self, left: float) -> Reach:
+        known = self._catalog.remote.reach
+        return replace(
+            known,
+            seconds=min(known.seconds, max(left, known.stall_seconds)),
+            max_bytes=min(known.max_bytes, _ANSWER_BYTES),
+            whole_bytes=min(known.whole_bytes, WHOLE_BYTES),
+        )
+
+    def _ended(self, state: _Pass) -> list[Health]:
+        """Wait a little, and take what came to its end."""
+        if not state.under_way:
+            time.sleep(_SLICE)
+            return []
+        ended, _ = wait(state.under_way, timeout=_SLICE, return_when=FIRST_COMPLETED)
+        taken = [(state.under_way.pop(future), future) for future in ended]
+        found = []
+        for job, future in taken:
+            state.host(job).active -= 1
+            if (health := self._taken(state, job, future)) is not None:
+                found.append(health)
+        return found
+
+    def _taken(self, state: _Pass, job: _Job, future: Future[Any]) -> Health | None:
+        """What a probe found; None where nothing was asked, or it is asked again."""
+        error = future.exception()
+        if error is None:
+            return judged(job.record, job.way, future.result(), now())
+        if not isinstance(error, CatalogError):
+            raise error
+        if _is_unasked(error):
+            state.host(job).rests = bool(job.place)
+            return None
+        was_well = job.known is not None and job.known.state != "broken"
+        begin = time.monotonic() + AGAIN_SECONDS
+        if was_well and not job.is_again and begin < state.until and _is_silence(error):
+            state.waiting.append(replace(job, is_again=True, begin=begin))
+            return None
+        newest = job.known.newest if job.known else None
+        return _health(job.record, job.way, "broken", now(), newest=newest, reason=error.message)
+
+
+def judged(record: Record, way: Distribution, found: probes.Found, moment: str) -> Health:
+    """Return what a probe that read a cell (`catalog.data.probes.probed`) tells at a moment of a distribution."""
+    newest, led = found["newest"], found["moved"]
+    reason = late(record, way, newest, found["step"], moment) if newest else ""
+    state = "stale" if reason else "moved" if led else "fresh"
+    said = "; ".join([*([reason] if reason else []), *([f"it is at {led} now"] if led else [])])
+    return _health(record, way, state, moment, newest=newest, reason=said)
+
+
+def _health(record: Record, way: Distribution, state: Any, moment: str, **known: Any) -> Health:
+    return Health(id=record.id, address=way.address, state=state, since=moment, checked=moment, **known)
+
+
+def _is_unasked(error: CatalogError) -> bool:
+    """Tell whether an error says nothing of the data: there was no reader, or their host is to be left alone."""
+    asked_to_wait = error.details.get("status") == HTTPStatus.TOO_MANY_REQUESTS
+    return isinstance(error, TooBusy) or "retry_after" in error.details or asked_to_wait
+
+
+def _is_silence(error: CatalogError) -> bool:
+    return isinstance(error, Unreachable | WorkerTimeout) or (
+        isinstance(error, LimitExceeded) and "seconds" in error.details
+    )
+
+
+@contextlib.contextmanager
+def by_schedule(catalog: Catalog) -> Iterator[None]:
+    """Probe beside what the block does, in a thread: a pass every BIENMO_HEALTH_HOURS; at its end stop at once."""
+    hours = catalog.settings.health_hours
+    if not hours:
+        yield
+        return
+    ended = threading.Event()
+
+    def passes() -> None:
+        while not ended.is_set():
+            try:
+                states = [one.state for one in Prober(catalog, ended.is_set).run()]
+                told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+                _LOG.info("health: %s", told or "nothing is due")
+            except Exception:  # noqa: BLE001 - a store that is locked or full may be well again the next time
+                if not ended.is_set():
+                    _LOG.exception("health could not be probed; it is tried again in %g hours", hours)
+            ended.wait(hours * _HOUR)
+
+    thread = threading.Thread(target=passes, name="health", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_SLICE * 20)
+
+
+__all__ = ["Prober", "by_schedule", "judged"]
