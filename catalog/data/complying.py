@@ -98,11 +98,14 @@ def _marks(value: Any) -> tuple[int, int]:
 
 
 def _gap(convention: str, checker: str, name: str, weight: int, words: Any) -> dict[str, Any]:
-    section = name.partition(" ")[0] if name.startswith("§") else name[:_LETTERS]
+    section = name.partition(" ")[0] if name.startswith("§") else name.partition(" ")[0].rstrip(":")
+    said = (
+        f"{name} {words}" if name.endswith(":") else str(words)
+    )  # variable "x" missing the following attributes: units
     return {
         "code": checker.replace(":", "-"),
         "points": 0,
-        "text": {"en": str(words)[:_LETTERS] or "no reason was given"},
+        "text": {"en": said[:_LETTERS] or "no reason was given"},
         "sources": [f"{convention} {section}", f"compliance-checker: {_GRAVITY.get(weight, 'low')} priority"],
     }
 

@@ -2,8 +2,14 @@
 
 import json
 
+import pytest
+
 from catalog import appraisals
 from catalog.appraisals import Appraisals, _offsets
+from catalog.instant import now
+from catalog.record import Distribution
+from catalog.stores import Tie, memory, sqlite
+from contract.test_stores import entry
 from journey.command import bienmo
 
 SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
@@ -66,3 +72,21 @@ def test_of_many_records_some_are_looked_at_spread_evenly(monkeypatch, catalog, 
     assert [_offsets(many) for many in (0, 2, 3, 5, 101)] == [[], [0, 1], [0, 1, 2], [0, 2, 4], [0, 50, 100]]
     found = Appraisals(catalog.store, tmp_path).source("sample")
     assert (found.assessed, found.records) == (3, 5)
+
+
+@pytest.mark.parametrize("module", [memory, sqlite])
+def test_a_source_is_appraised_by_what_it_says_itself(module, tmp_path):
+    store = module.open_store(tmp_path)
+    way = Distribution(protocol="opendap", address="https://example.org/dap")
+    told = [
+        entry("a", "Sea level", source="one", distributions=(way,)),
+        entry("b", "Sea level", source="two"),
+    ]
+    store.put(told)
+    leader, member = (each.record.id for each in told)
+    tie = Tie(leader=leader, member=member, by="doi", score=1, evidence=("the same DOI",), since=now())
+    assert store.tie([tie]) == 1
+    own = Appraisals(store, tmp_path)
+    assert [own.source(name).assessed for name in ("one", "two")] == [1, 1]
+    assert own.source("one").score - own.source("two").score == 9  # only the one says where its data are
+    store.close()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 import xarray as xr
 
@@ -74,6 +75,7 @@ def test_the_checkers_own_words_are_gaps(workers, written):
     assert any("furlongs per cow" in words for words in said)
     assert {gap.code for gap in check.gaps} == {"cf-1.8", "acdd-1.3"}
     assert any(source.startswith("CF 1.8 §3.1") for gap in check.gaps for source in gap.sources)
+    assert any(words.startswith('variable "sst" missing the following attributes: ') for words in said)
     assert not any(str(written.parent) in words for words in said)
 
 
@@ -107,6 +109,13 @@ def test_a_file_cannot_make_the_checker_ask_the_network(monkeypatch, tmp_path):
     complying.judged(str(path))
     assert asked == []
     assert socket.getaddrinfo("a", 1) == []  # as it was before
+
+
+def test_a_file_that_points_to_others_is_not_judged(workers, tmp_path):
+    with h5py.File(tmp_path / "pointing.nc", "w") as file:
+        file["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(DataUnreadable, match="points to other files"):
+        workers.run(complying.judged, str(tmp_path / "pointing.nc"))
 
 
 def test_a_file_that_is_cut_short_is_not_judged(workers, tmp_path):
