@@ -6,7 +6,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -148,7 +148,7 @@ class Document(Model):
     def _told(cls, value: Any) -> Any:
         return printable(value) if isinstance(value, str) else value
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The sha256 of the content, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()

@@ -19,6 +19,7 @@ from catalog.settings import Settings
 from catalog.source import Source, read_sources
 from catalog.stores import Run
 from harvesters._events import Tell, bars, lines
+from harvesters._pace import settle
 from harvesters._polite import Hosts, Stop
 from harvesters._run import harvest_all, harvest_safely, protocols
 from harvesters._watch import Watch, due_now
@@ -44,6 +45,7 @@ class Asked:
 def once(settings: Settings, sources: Sequence[Source], asked: Asked, *, due: bool = False) -> list[Run]:
     """Harvest sources, or those of them that are due by their schedule, and return their runs."""
     with open_catalog(settings, sources) as catalog, _told(asked) as tell, stopping() as stop:
+        settle()
         chosen = due_now(sources, catalog.store, settings, tell) if due else sources
         runs = harvest_all(
             chosen,
@@ -102,6 +104,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
         )
         stack.enter_context(by_schedule(catalog))
         stack.enter_context(stopping(stop))
+        settle()
         watching.run()
 
 

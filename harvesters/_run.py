@@ -28,6 +28,7 @@ from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
 from harvesters._limits import Limits
 from harvesters._listing import LONGEST, Listing, batches, carried_on, changed_since, told
+from harvesters._pace import behind
 from harvesters._polite import Hosts, Stop, Stopped
 from harvesters._schedule import RUNS_LOOKED_BACK, told_rest
 
@@ -243,11 +244,11 @@ def _harvest(listing: Listing, ledger: Ledger, tell: Tell, resting: str = "") ->
 
 
 def _kept(entries: Iterator[Entry], ledger: Ledger, tell: Tell) -> Iterator[int]:
-    """Keep batch after batch; yield how many datasets were seen so far, by this call."""
+    """Keep batch after batch, each while the next is read; yield how many datasets were seen so far, by this call."""
     seen, tally = 0, Counts()
     with contextlib.closing(entries):  # type: ignore[type-var]
-        for page, batch in batches(entries):
-            tally = _added(tally, ledger.keep(batch, page))
+        for page, batch, counts in behind(ledger.keep, batches(entries)):
+            tally = _added(tally, counts)
             seen += sum(not entry.document.deleted for entry in batch)
             tell(Event(event="page", source=ledger.run.source, page=page, seen=seen, **tally.model_dump()))
             yield seen

@@ -5,6 +5,7 @@ https://docs.ckan.org/en/latest/api/. A package is read as the dialect `ckan` re
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from catalog.errors import BadDocument, IncompleteListing
 from catalog.record import BBox, Record
 from catalog.source import Document, Source
 from harvesters import Fetch
+from harvesters._pace import soon
 from harvesters._packages import ROWS, Unread, get_page
 
 INCREMENTAL = True
@@ -24,6 +26,7 @@ INCREMENTAL = True
 def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     """List a portal's datasets by id, a hundred a page; the page's cursor is its offset.
 
+    The next page is asked for before what the last one gave is looked at.
     Resumed, it begins a page earlier: datasets removed meanwhile move the others towards the start. A page
     that cannot be read is asked for row by row, so that one bad dataset is a document with a problem.
 
@@ -39,17 +42,21 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     start = skipped = max(0, resumed - ROWS)
     seen: set[str] = set()
     with RemoteCKAN(source.url, session=fetch.requests_session) as portal:
+        coming = soon(partial(get_page, portal, source, start))
         while True:
-            count, packages = get_page(portal, source, start)
+            count, packages = coming.result()
             fresh = {_native_id(package, start + at): package for at, package in enumerate(packages)}
             fresh = {native_id: package for native_id, package in fresh.items() if native_id not in seen}
+            seen |= fresh.keys()
+            page, start = str(start), start + len(packages)
+            more = start < count and bool(fresh)
+            if more:
+                coming = soon(partial(get_page, portal, source, start))
             for native_id, package in fresh.items():
-                document = _document(source, native_id, package, str(start))
+                document = _document(source, native_id, package, page)
                 if source.bbox is None or _meets(source.bbox, document):
                     yield document
-            seen |= fresh.keys()
-            start += len(packages)
-            if start >= count or not fresh:
+            if not more:
                 break
     if skipped + len(seen) < count:
         raise IncompleteListing(

@@ -29,7 +29,7 @@ Package = Mapping[str, Any]
 
 def inner(value: Any) -> Any:
     """Return a value that may be JSON in a string as that JSON; other strings stay as they are."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
         return read_json(value.encode("utf-8", "replace"))

@@ -27,13 +27,7 @@ def read_json(content: bytes) -> Any:
     if content.count(b"[") + content.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
         raise BadDocument(f"the JSON is nested deeper than {MAX_DEPTH}")
     try:
-        value = json.loads(
-            content.decode("utf-8-sig"),
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_float,
-            parse_constant=_constant,
-        )
+        value = _STRICT.decode(content.decode("utf-8-sig"))
         if b"\\ud" in content.lower():
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -75,3 +69,8 @@ def _float(digits: str) -> float:
 
 def _constant(name: str) -> float:
     raise BadDocument(f"the JSON has {name}, which is no JSON")
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)

@@ -15,6 +15,11 @@ MAX_WORDS = 200_000
 MAX_NAME = 1_000
 MAX_ADDRESS = 4_000
 MAX_NUMBER = 1e300
+_LISTS, _NUMBERS, _NUMERALS = (
+    (list, tuple),
+    (int, float),
+    (int, float, str),
+)  # a union is made anew at each look
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _DOI = re.compile(r"10\.[0-9]{4,9}/[^\s\"<>]+")
 _BASIC = re.compile(
@@ -36,14 +41,16 @@ def words(value: Any, limit: int = MAX_WORDS) -> str | None:
     Control characters, NULs and lone surrogates are dropped (line ends and tabs stay); numbers are written
     out; the words of a list are joined by ", "; anything else is no words.
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         clean = (value if value.isprintable() else _cleaned(value)).strip()
         return (clean if len(clean) <= limit else clean[:limit].rstrip()) or None
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         value = ", ".join(part for part in map(words, value) if part) if _flat(value) else None
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, _NUMBERS):
         return repr(value) if -MAX_NUMBER < value < MAX_NUMBER else None
     return words(value, limit) if isinstance(value, str) else None
 
@@ -53,7 +60,7 @@ def _cleaned(value: str) -> str:
 
 
 def _flat(value: Iterable[Any]) -> bool:
-    return not any(isinstance(part, list | tuple | dict) for part in value)
+    return not any(isinstance(part, (*_LISTS, dict)) for part in value)
 
 
 def name(value: Any) -> str | None:
@@ -66,7 +73,7 @@ def name(value: Any) -> str | None:
 
 def each(value: Any) -> tuple[str | None, ...]:
     """Return a value that may be a list as a tuple of names, None in the place of what is no name."""
-    return tuple(name(part) for part in value) if isinstance(value, list | tuple) else (name(value),)
+    return tuple(map(name, value)) if isinstance(value, _LISTS) else (name(value),)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -76,14 +83,14 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def objects(value: Any) -> tuple[Mapping[str, Any], ...]:
     """Return the JSON objects of a list; what is none is left out."""
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list | tuple) else ()
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, _LISTS) else ()
 
 
 def number(value: Any) -> float | None:
     """Return a finite number, also from its decimal text or a list of one, or None."""
-    if isinstance(value, list | tuple) and len(value) == 1:
+    if isinstance(value, _LISTS) and len(value) == 1:
         value = value[0]
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, _NUMERALS):
         return None
     try:
         found = float(value[:60] if isinstance(value, str) else value)
@@ -110,7 +117,7 @@ def doi(*values: Any) -> str | None:
     """Return the first DOI in some texts, without resolver or trailing punctuation, or None."""
     for value in values:
         said = words(value)
-        found = _DOI.search(said) if said else None
+        found = _DOI.search(said) if said and "10." in said else None
         if found and len(link := found[0].rstrip(".,;)]}'")) > found[0].index("/") + 1:
             return link
     return None

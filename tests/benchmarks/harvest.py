@@ -15,6 +15,7 @@ from catalog.source import Document, Source
 from catalog.stores import sqlite
 from harvesters import ckan
 from harvesters._listing import batches, entry
+from harvesters._pace import behind, settle
 from harvesters._run import harvest_source
 
 RECORDS = 100_000
@@ -94,8 +95,9 @@ def _store(folder: Path, count: int) -> Spent:
     store = sqlite.open_store(folder)
     lease, _ = store.begin(source.id, holder="benchmark", lease_seconds=3_600)
     begun = time.perf_counter(), time.process_time()
-    for page, batch in batches(entry(ckan, document) for document in documents):
-        store.put(batch, lease=lease, page=page)
+    read = batches(entry(ckan, document) for document in documents)
+    for _ in behind(lambda batch, page: store.put(batch, lease=lease, page=page), read):
+        pass
     spent = Spent.since(*begun, count)
     store.close()
     return spent
@@ -116,6 +118,7 @@ def _document(source: Source, number: int) -> Document:
 def main() -> None:
     """Harvest or store in this process: FOLDER URL|COUNT; print what it took."""
     folder, what = Path(sys.argv[1]), sys.argv[2]
+    settle()
     spent = _store(folder, int(what)) if what.isdecimal() else _harvest(folder, what)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
     sys.stdout.write(json.dumps({**spent._asdict(), "megabytes": peak}))
