@@ -146,8 +146,8 @@ def _listed(repository: _Repository, source: Source, asked: Mapping[str, str]) -
         token, size = page.token, page.size
         left.add(token)
         page = _page(repository, {"resumptionToken": token})
-        if page.error and size is not None and given == size:  # pycsw: a token of its last page, which it refuses
-            break
+        if page.error and size is not None and given == size:
+            break  # pycsw gives a token with the last page, too, and refuses it
         if page.error and page.error[0] == "badArgument":  # pycsw wants the prefix with its tokens
             page = _page(repository, {**asked, "resumptionToken": token})
         page = page if page.size is not None else _sized(page, size)

@@ -99,6 +99,27 @@ def test_a_token_that_expires_on_the_way_leaves_the_listing_incomplete(tmp_path:
     assert len(kept) == 30  # three pages of ten
 
 
+def test_a_repository_as_pycsw_is_one_is_listed_to_its_end(tmp_path: Path) -> None:
+    """It refuses tokens without a prefix, counts its cursor from the end, and gives a last token that it refuses."""
+    repository = Repository(SIXTY[:25])
+
+    def answering(asked: Asked) -> list[bytes]:
+        token = asked.query.get("resumptionToken", "")
+        if token and (token == "0" or "metadataPrefix" not in asked.query):
+            wrong = '<error code="badArgument">Missing metadataPrefix parameter</error>'
+            return [answer(repository.envelope(wrong), Content_Type="text/xml")]
+        plain = {"resumptionToken": token, "verb": "ListRecords"} if token else asked.query
+        (whole,) = repository(replace(asked, query=plain))
+        body = re.sub(rb'cursor="\d+"', b'cursor="24"', whole.partition(b"\r\n\r\n")[2])
+        return [
+            answer(body.replace(b'"></resumptionToken>', b'">0</resumptionToken>'), Content_Type="text/xml")
+        ]
+
+    with serving(answering, tmp_path) as (source, fetch, _):
+        found = list(oaipmh.harvest(source, fetch))
+    assert len({document.native_id for document in found}) == len(found) == 25
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
