@@ -106,9 +106,11 @@ def test_a_file_cannot_make_the_checker_ask_the_network(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     asked = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda *where, **_: asked.append(where) or [])
+    before = socket.socket.connect
     complying.judged(str(path))
     assert asked == []
     assert socket.getaddrinfo("a", 1) == []  # as it was before
+    assert socket.socket.connect is before
 
 
 def test_a_file_that_points_to_others_is_not_judged(workers, tmp_path):
