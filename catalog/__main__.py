@@ -21,6 +21,7 @@ from catalog.commands import HomeOption, JsonOption, RunsGroup, out, print_json,
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.health_command import health
 from catalog.quality_command import quality
+from catalog.same_command import same_commands
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 _err = Console(stderr=True)
 app.add_typer(runs)
+app.add_typer(same_commands)
 app.command()(quality)
 app.command()(health)
 

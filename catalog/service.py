@@ -29,6 +29,7 @@ from catalog.search import Page, Query
 from catalog.settings import Settings
 from catalog.source import Source
 from catalog.stores import Run, Store, Version, sqlite
+from catalog.tying import Tying
 
 CHUNKED = ("file", "zarr", "collection")
 """The protocols whose data the server reads itself, by their chunk index."""
@@ -59,6 +60,7 @@ class Catalog:
         self.histories = Histories(store, sources)
         self.healths = Healths(store)
         self.appraisals = Appraisals(store, settings.home)
+        self.tying = Tying(store, settings.home)
         self._spools = Spools(settings.spool_bytes)
         self._turns = Turns(
             settings.client_active, settings.client_waiting, settings.queue, settings.readers + settings.queue

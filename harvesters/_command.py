@@ -56,12 +56,13 @@ def once(settings: Settings, sources: Sequence[Source], asked: Asked, *, due: bo
             stop=stop,
             dry_run=asked.dry_run,
         )
-        return runs if asked.dry_run else [followed(catalog, run) for run in runs]
+        return runs if asked.dry_run else [followed(catalog, run, stop) for run in runs]
 
 
-def followed(catalog: Catalog, run: Run) -> Run:
-    """Do what follows a harvest, and return its run: the source's descriptions are appraised where they changed."""
+def followed(catalog: Catalog, run: Run, stop: Stop) -> Run:
+    """Do what follows a harvest, and return its run: what changed is appraised, and tied to what is the same."""
     catalog.appraisals.follow(run)
+    catalog.tying.follow(run, stop.is_set)
     return run
 
 
@@ -96,7 +97,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
         watching = Watch(
             lambda: read_sources(path()),
             lambda: _stamp(path()),
-            lambda source: followed(catalog, harvest(source)),
+            lambda source: followed(catalog, harvest(source), stop),
             catalog.store,
             settings,
             stop=stop,

@@ -94,6 +94,7 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
         record = catalog.get(record_id)
         versions = catalog.history(record_id)
         cuttable, reason = _cuttable(record)
+        group = catalog.tying.group(record_id)
         return page(
             request,
             "dataset.html",
@@ -103,6 +104,8 @@ def _search_routes(routes: APIRouter, catalog: Catalog) -> None:
             versions=len(versions),
             health={one.address: one for one in catalog.healths.of(record_id)},
             appraisal=catalog.appraisals.record(record_id),
+            group=group,
+            same=catalog.tying.members(group) if group else (),
             cuttable=cuttable,
             reason=reason,
             suffixes=_format_names(),

@@ -21,10 +21,12 @@ from catalog.errors import BadRequest, CatalogError, NotFound, TooBusy
 from catalog.healths import STATES, Healths
 from catalog.histories import SourceSummary
 from catalog.interfaces import api
+from catalog.matching import Rule
 from catalog.record import BBox, Kind, Record, Role, Text, TimeRange
 from catalog.search import FACETS, Page, Query
 from catalog.source import Document
 from catalog.stores import Entry, Quarantined, Run, State, memory
+from catalog.tying import Tying
 from catalog.vocabulary import label
 from catalog.web import extent_map, pages, reference, rendering
 from catalog.web.translation import LANGUAGES, translation
@@ -39,6 +41,7 @@ class FewRecords:
 
     def __init__(self, *records: Record) -> None:
         self.store = memory.open_store(Path())
+        self.tying = Tying(self.store, Path())
         self.healths = Healths(self.store)
         self.appraisals = Appraisals(self.store, Path("nowhere"))
         self.store.put(
@@ -289,6 +292,7 @@ def _wanted() -> set[str]:
         "role": get_args(Role),
         "state": get_args(State),
         "health": STATES,
+        "same-by": (*get_args(Rule), "operator"),
         "site": ("search", "sources", "runs", "docs"),
         "wind": ("north", "east", "south", "west"),
         "search": ("bbox-hint", "time-hint", "variable-hint"),

@@ -1,0 +1,220 @@
+"""Which records share a key, in a file of its own: a cache, made again where it is missing or of another edition."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from catalog.errors import StoreError
+from catalog.stores._database import BUSY_MILLISECONDS, safe
+
+MOST_OF_A_KEY = 200
+"""Records that share a key beyond which it says nothing."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE records (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL);
+CREATE TABLE keys (key INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (key, number)) WITHOUT ROWID;
+CREATE INDEX keys_by_record ON keys (number);
+CREATE TABLE waiting (number INTEGER PRIMARY KEY);  -- records that were not judged since they changed
+CREATE TABLE grouped (id TEXT PRIMARY KEY) WITHOUT ROWID;  -- records that were tied once; the store knows whether still
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The records that share keys with one.
+
+    Args:
+        others: Ids of records of other sources, those that share most keys first.
+        twins: Ids of records of its own source that share an identifying key.
+        sources: By key, the sources of which more than one record has it; "" where all of them do.
+    """
+
+    others: tuple[str, ...]
+    twins: tuple[str, ...]
+    sources: Mapping[str, frozenset[str]]
+
+    def crowded(self, *sources: str) -> frozenset[str]:
+        """Return the keys that more than one record of one of these sources has."""
+        wanted = {"", *sources}
+        return frozenset(key for key, found in self.sources.items() if wanted & found)
+
+
+class Candidates:
+    """The keys of records, by which those that may be one dataset are found; used by one thread.
+
+    Args:
+        path: The file; one of another edition, or that is damaged, is made anew.
+        edition: What made the keys.
+    """
+
+    def __init__(self, path: Path, edition: str) -> None:
+        safe(apsw.sqlitelibversion())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        try:
+            self._open(edition)
+        except (apsw.Error, StoreError):
+            self._drop()
+            self._open(edition)
+
+    def _open(self, edition: str) -> None:
+        self._connection = apsw.Connection(str(self._path))
+        self._connection.set_busy_timeout(BUSY_MILLISECONDS)
+        self._connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
+        with self._write() as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get:
+                connection.execute(_SCHEMA)
+                connection.execute("INSERT INTO meta VALUES ('edition', ?), ('mark', 0)", (edition,))
+            found = connection.execute("SELECT value FROM meta WHERE key = 'edition'").get
+        if found != edition:
+            raise StoreError(f"{self._path.name} was made by another edition")
+
+    def _drop(self) -> None:
+        self._connection.close()
+        for ending in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + ending).unlink()
+
+    @contextmanager
+    def _write(self) -> Iterator[apsw.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except apsw.Error as error:
+            raise StoreError(f"{self._path.name}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def known(self, name: str) -> str | int | None:
+        """Return what was remembered under a name; `mark` is where the store's changes were read up to."""
+        found: str | int | None = self._connection.execute(
+            "SELECT value FROM meta WHERE key = ?", (name,)
+        ).get
+        return found
+
+    def remember(self, name: str, value: str | int) -> None:
+        """Remember a value under a name."""
+        with self._write() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def note(self, mark: int, found: Iterable[tuple[str, str, Collection[str]]]) -> None:
+        """Keep records that changed up to a mark (id, source, keys), in one transaction; they wait to be judged."""
+        with self._write() as connection:
+            for record_id, source, keys in found:
+                number = self._number(record_id)
+                if number is None:
+                    connection.execute("INSERT INTO records (id, source) VALUES (?, ?)", (record_id, source))
+                    number = connection.last_insert_rowid()
+                else:
+                    connection.execute("DELETE FROM keys WHERE number = ?", (number,))
+                connection.executemany(
+                    "INSERT OR IGNORE INTO keys VALUES (?, ?)", [(_hashed(key), number) for key in keys]
+                )
+                connection.execute("INSERT OR IGNORE INTO waiting VALUES (?)", (number,))
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'mark'", (mark,))
+
+    def _number(self, record_id: str) -> int | None:
+        found: int | None = self._connection.execute(
+            "SELECT number FROM records WHERE id = ?", (record_id,)
+        ).get
+        return found
+
+    def waiting(self, limit: int) -> tuple[str, ...]:
+        """Return ids of records that wait to be judged."""
+        rows = self._connection.execute(
+            "SELECT id FROM waiting JOIN records USING (number) ORDER BY number LIMIT ?", (limit,)
+        )
+        return tuple(record_id for (record_id,) in rows)
+
+    def judge_again(self) -> None:
+        """Let every record wait to be judged again."""
+        with self._write() as connection:
+            connection.execute("INSERT OR IGNORE INTO waiting SELECT number FROM records")
+
+    def done(self, ids: Iterable[str], tied: Iterable[str] = ()) -> None:
+        """Note that records were judged, and which are in a group."""
+        with self._write() as connection:
+            connection.executemany(
+                "DELETE FROM waiting WHERE number = (SELECT number FROM records WHERE id = ?)",
+                [(record_id,) for record_id in ids],
+            )
+            connection.executemany("INSERT OR IGNORE INTO grouped VALUES (?)", [(one,) for one in tied])
+
+    def grouped(self) -> tuple[str, ...]:
+        """Return ids of records that were tied, by id; the store knows whether they still are."""
+        return tuple(
+            record_id for (record_id,) in self._connection.execute("SELECT id FROM grouped ORDER BY id")
+        )
+
+    def ungroup(self, ids: Iterable[str]) -> None:
+        """Forget that records were tied."""
+        with self._write() as connection:
+            connection.executemany("DELETE FROM grouped WHERE id = ?", [(one,) for one in ids])
+
+    def forget(self, record_id: str) -> None:
+        """Forget a record that is no more."""
+        with self._write() as connection:
+            for table in ("keys", "waiting", "records"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE number = (SELECT number FROM records WHERE id = ?)",  # noqa: S608
+                    (record_id,),
+                )
+            connection.execute("DELETE FROM grouped WHERE id = ?", (record_id,))
+
+    def near(self, record_id: str, source: str, keys: Collection[str], likely: str, most: int) -> Near:
+        """Return the records that share keys with one.
+
+        Args:
+            record_id: The record.
+            source: Its source.
+            keys: Its keys.
+            likely: How keys begin that identify nothing: they are never crowded, and say nothing where many have them.
+            most: How many others.
+        """
+        shared: dict[str, int] = {}
+        twins: set[str] = set()
+        crowds: dict[str, frozenset[str]] = {}
+        for key in sorted(keys):
+            rows = self._having(key)
+            if len(rows) == MOST_OF_A_KEY:
+                crowds[key] = frozenset({""})
+                continue
+            others = [(other, place) for other, place in rows if other != record_id]
+            if not key.startswith(likely):
+                twins |= {other for other, place in others if place == source}
+                places = [source, *(place for _, place in others)]
+                crowds[key] = frozenset(place for place in places if places.count(place) > 1)
+            for other, place in others:
+                if place != source:
+                    shared[other] = shared.get(other, 0) + 1
+        ranked = sorted(shared, key=lambda other: (-shared[other], other))
+        return Near(tuple(ranked[:most]), tuple(sorted(twins)), crowds)
+
+    def _having(self, key: str) -> list[tuple[str, str]]:
+        """Ids and sources of records that have a key, as many as still say something."""
+        rows: list[Any] = self._connection.execute(
+            "SELECT id, source FROM keys JOIN records USING (number) WHERE key = ? LIMIT ?",
+            (_hashed(key), MOST_OF_A_KEY),
+        ).fetchall()
+        return rows
+
+
+def _hashed(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
+
+
+__all__ = ["MOST_OF_A_KEY", "Candidates", "Near"]
