@@ -1,5 +1,7 @@
 """Sitemaps (https://www.sitemaps.org/protocol.html): pages and when they changed, indexes, gzip, lists of lines."""
 
+import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +21,6 @@ MOST_BYTES = 52_428_800
 MOST_SITEMAPS = 50_000
 MOST_DEPTH = 5
 _GZIP = b"\x1f\x8b"
-_EITHER = 47  # zlib: a gzip or zlib header, the largest window
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -52,13 +53,13 @@ def inflated(content: bytes) -> bytes:
         BadDocument: It is cut off, damaged, or larger than 50 MiB.
     """
     if content[:2] == _GZIP:
-        inflater = zlib.decompressobj(_EITHER)
         try:
-            content = inflater.decompress(content, MOST_BYTES + 1)
-        except zlib.error as error:
+            with gzip.open(io.BytesIO(content)) as members:
+                content = members.read(MOST_BYTES + 1)
+        except EOFError as error:
+            raise BadDocument("the sitemap is cut off") from error
+        except (OSError, zlib.error) as error:
             raise BadDocument(f"the sitemap is damaged: {error}") from error
-        if not inflater.eof and len(content) <= MOST_BYTES:
-            raise BadDocument("the sitemap is cut off")
     if len(content) > MOST_BYTES:
         raise BadDocument(f"the sitemap is larger than {MOST_BYTES:,} bytes")
     return content.removeprefix(_MARK)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from catalog.dialects import _words as clean
@@ -90,7 +90,6 @@ class _Pages:
     fetch: Fetch
     given: int = 0
     total: int = 0
-    _met: set[str] = field(default_factory=set)
 
     def walk(self) -> Iterator[tuple[str, str, list[_Item]]]:
         """Yield the cursor, the address and the datasets of each page. Raises SourceError, IncompleteListing."""
@@ -103,10 +102,9 @@ class _Pages:
             seen |= fresh
             self.given += len(fresh)
             barren = 0 if fresh else barren + 1
-            self._met.add(url)
             if following is None:
                 break
-            if following in self._met or barren == _MOST_BARREN:
+            if barren == _MOST_BARREN:
                 raise self._incomplete("its pages lead in a circle or to nothing new")
             url = following
             items, following = self._read(url)

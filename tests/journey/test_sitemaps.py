@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import tracemalloc
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from catalog.errors import IncompleteListing, SourceError, Unreachable
+from catalog.errors import BadDocument, IncompleteListing, SourceError, Unreachable
 from catalog.record import BBox
 from catalog.settings import Settings
 from catalog.source import Document, Source
@@ -144,6 +146,30 @@ def test_a_sitemap_that_cannot_be_read_leaves_the_listing_incomplete(
     assert "/b.xml.gz" in error.message
     with site(tmp_path / "b", {"/sitemap.xml": broken}) as (source, fetch, _):
         assert isinstance(listed(source, fetch)[1], Unreachable)
+
+
+def test_a_bomb_is_not_inflated_beyond_the_limit() -> None:
+    """300 MB of spaces, one member of gzip or many: refused for its size, in a sixth of the memory."""
+    piece = gzip.compress(b" " * 30_000_000)
+    whole = zlib.compressobj(wbits=31)
+    bomb = b"".join([*(whole.compress(b" " * 30_000_000) for _ in range(10)), whole.flush()])
+    for content in (bomb, piece * 10):
+        tracemalloc.start()
+        with pytest.raises(BadDocument, match="larger than 52,428,800 bytes"):
+            read_sitemap(content, "https://site.example/")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 170_000_000
+
+
+def test_members_of_gzip_are_read_one_after_another() -> None:
+    """As `cat a.gz b.gz` and pigz write them (RFC 1952 §2.2): pages of the second are not lost."""
+    content = sitemap(("/a", None), ("/b", None))
+    members = gzip.compress(content[:120]) + gzip.compress(content[120:])
+    found = read_sitemap(members, "https://site.example/sitemap.xml.gz")
+    assert [entry.url for entry in found.pages] == ["https://site.example/a", "https://site.example/b"]
+    with pytest.raises(BadDocument, match="cut off"):
+        read_sitemap(members[:-12], "https://site.example/sitemap.xml.gz")
 
 
 def test_an_endless_index_ends(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from lxml import etree
 
 from catalog.dialects import dcat
+from catalog.dialects._contexts import PREFIXES as PREFIX
 from catalog.dialects._rdf import read_feed
 from catalog.errors import BadDocument
 from catalog.record import BBox, Record, Text
@@ -197,6 +198,43 @@ def test_a_document_type_is_never_seen_by_the_reader() -> None:
     root = etree.fromstring(graph.serialize(format="xml").encode())
     content = b'<!DOCTYPE rdf:RDF SYSTEM "http://127.0.0.2:9/x.dtd">' + etree.tostring(root)
     assert read(content, media_type="application/rdf+xml").title.words == {"und": "T"}
+
+
+@pytest.mark.parametrize(
+    ("doctype", "title", "reads"),
+    [
+        pytest.param('SYSTEM "http://127.0.0.2:9/x.dtd"', "Sóng &x; biển", None, id="outer entity"),
+        pytest.param('[<!ATTLIST dcat:Dataset dct:description CDATA "no">]', "Sóng", "Sóng", id="defaults"),
+    ],
+)
+def test_a_document_type_changes_no_words(doctype: str, title: str, reads: str | None) -> None:
+    """An entity that only an outer one could declare is not left out of a text; a default is nobody's word."""
+    names = "".join(f' xmlns:{prefix}="{PREFIX[prefix]}"' for prefix in ("rdf", "dcat", "dct"))
+    node = f'<dcat:Dataset rdf:about="http://a.example/x"><dct:title>{title}</dct:title></dcat:Dataset>'
+    content = f"<!DOCTYPE rdf:RDF {doctype}><rdf:RDF{names}>{node}</rdf:RDF>"
+    if reads is None:
+        with pytest.raises(BadDocument, match="undefined entity"):
+            read(content)
+        return
+    found = read(content)
+    assert found.title.words == {"und": reads}
+    assert found.summary is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"1E+9999999"^^xsd:decimal',
+        '"0012"^^xsd:integer',
+        '"1e5"^^xsd:double',
+        '"2020-01-01T00:00:00.000Z"^^xsd:dateTime',
+    ],
+)
+def test_literals_stay_as_they_are_written(said: str) -> None:
+    """Else the first one becomes ten million digits, and the others another document than was sent."""
+    ((_, node),) = read_feed(PREFIXES + f'"T" ; dct:x {said} .'.encode()).datasets()
+    (value,) = node["http://purl.org/dc/terms/x"]
+    assert value["@value"] == said.split('"')[1]
 
 
 def test_the_same_bytes_give_the_same_nodes() -> None:

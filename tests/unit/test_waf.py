@@ -218,8 +218,10 @@ def test_a_bucket_is_walked_as_folders() -> None:
 def test_a_bucket_that_repeats_itself_is_incomplete() -> None:
     root = "https://open.s3.amazonaws.com/"
     page = b"<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a.nc</Key></Contents></ListBucketResult>"
-    with pytest.raises(IncompleteListing):
-        list(waf.harvest(Source(id="f", protocol="waf", url=root), Door({root: lambda _: page})))
+    door = Door({root: lambda _: page})
+    with pytest.raises(IncompleteListing, match="again and again"):
+        list(waf.harvest(Source(id="f", protocol="waf", url=root), door))
+    assert len(door.asked) == 2
 
 
 def spoiled(content: bytes, chance: random.Random) -> bytes:
