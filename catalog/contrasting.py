@@ -248,6 +248,7 @@ def _together(titles: Sequence[Title]) -> Title:
         versions=frozenset[str]().union(*(title.versions for title in titles)),
         dates=frozenset[str]().union(*(title.dates for title in titles)),
         numbers=frozenset[Number]().union(*(title.numbers for title in titles)),
+        order=titles[0].order,
         letters=frozenset[str]().union(*(title.letters for title in titles)),
     )
 
@@ -263,6 +264,8 @@ def _products(a: Record, b: Record, ours: Title, theirs: Title) -> Iterator[str]
         yield "their titles name other years or days"
     if not (_within(ours.numbers, theirs.numbers) or _within(theirs.numbers, ours.numbers)):
         yield "their titles name other sizes or numbers"
+    if sorted(ours.order) == sorted(theirs.order) and ours.order != theirs.order:
+        yield "their titles name numbers in another order"
     if _apart(ours.letters, theirs.letters):
         yield "their titles name other letters"
     for title, record in ((ours, b), (theirs, a)):

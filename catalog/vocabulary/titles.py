@@ -89,6 +89,7 @@ class Title:
         versions: Version numbers, without needless noughts.
         dates: Years, months (`2019-02`) and days that it names.
         numbers: Other numbers, each with its unit, "" where it has none; degrees for minutes and seconds of arc.
+        order: Those of the numbers that have no unit, in their order (`leg 2-1` is not `leg 1-2`).
         letters: Single letters that number things (`Metop-B`), and Roman numbers.
     """
 
@@ -98,6 +99,7 @@ class Title:
     versions: frozenset[str]
     dates: frozenset[str]
     numbers: frozenset[Number]
+    order: tuple[float, ...]
     letters: frozenset[str]
 
 
@@ -159,6 +161,7 @@ def read_title(text: str) -> Title:
         versions=frozenset(versions),
         dates=frozenset(dates),
         numbers=frozenset(numbers),
+        order=tuple(number for number, unit in numbers if not unit),
         letters=frozenset({*codes, *(found[0].casefold() for found in numbering)}),
     )
 
@@ -186,9 +189,9 @@ def _numbered(text: str) -> tuple[str, set[str], set[str]]:
     return text, versions, dates
 
 
-def _sizes(text: str) -> tuple[set[Number], set[str]]:
+def _sizes(text: str) -> tuple[list[Number], set[str]]:
     """The numbers of a folded text, and those that say how often (`8-day`, `3 giờ`)."""
-    numbers: set[Number] = set()
+    numbers: list[Number] = []
     cadences: set[str] = set()
     for whole, divisor, unit in _NUMBER.findall(_TIMES.sub(" ", text)):
         value = float(whole.replace(",", "."))
@@ -198,7 +201,7 @@ def _sizes(text: str) -> tuple[set[Number], set[str]]:
         if name in _OF_TIME:
             cadences.add(_CADENCES.get((value, name), f"{value:g}-{name}"))
         else:
-            numbers.add((float(f"{value * factor:.3g}") if value < 1_000 else value, name))  # noqa: PLR2004
+            numbers.append((float(f"{value * factor:.3g}") if value < 1_000 else value, name))  # noqa: PLR2004
     return numbers, cadences
 
 

@@ -186,6 +186,7 @@ def test_titles_in_both_languages_are_one() -> None:
         ("Winds 01/2019", "Winds February 2019"), ("Gió tháng 1 năm 2019", "Gió tháng 02/2019"),
         ("SST 1/4°", "SST 1/12°"), ("Buoy 46042", "Buoy 46050"),
         ("HYCOM 1993-2005", "HYCOM 2006-2015"), ("SST 8-day", "SST daily"), ("CO2 maximum", "CO2 minimum"),
+        ("Leg 2-1", "Leg 1-2"),
     ],
 )  # fmt: skip
 def test_titles_that_name_other_products(one: str, other: str) -> None:
