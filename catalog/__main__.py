@@ -171,11 +171,15 @@ def _serve(settings: Settings, host: str, port: int, *, workers: int) -> None:
 
 def application() -> Any:
     """Return the ASGI application of the settings in the environment: what `serve` runs, for any ASGI server."""
+    from catalog import tuning
     from catalog.app import create_app
     from catalog.service import open_catalog
 
     settings = Settings()
-    return create_app(open_catalog(settings, configured(settings)))
+    tuning.frugal()
+    app = create_app(open_catalog(settings, configured(settings)))
+    tuning.settle()
+    return app
 
 
 @app.command()

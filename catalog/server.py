@@ -6,8 +6,6 @@ client that takes nothing is left.
 """
 
 import asyncio
-import contextlib
-import ctypes
 import functools
 import re
 from typing import Any
@@ -18,10 +16,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from catalog.settings import Settings
 
 _REQUEST_LINE = re.compile(rb"[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_ARENAS = 2
-_MAPPED_BYTES = 16 << 20
-_FREE_BYTES = 8 << 20
 _LOOKS = 4
 """How often a client's progress is looked at while it may take nothing."""
 
@@ -87,22 +81,8 @@ def encoded(data: bytes) -> bytes:
     return _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line[0]) + data[line.end() :]
 
 
-def frugal() -> None:
-    """Have the C library use memory again, and keep little of it (mallopt(3)).
-
-    Each thread's own arena would keep what it once used, so there are few. Pieces of answers come from the arenas, of
-    whose free end a few megabytes stay: what is given back is taken again, page by page, at each piece.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(_M_ARENA_MAX, _ARENAS)
-        library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-        library.mallopt(_M_TRIM_THRESHOLD, _FREE_BYTES)
-
-
 def run(application: str, *, host: str, port: int, workers: int) -> None:
     """Serve an application factory, named as `module:function`, until the process is told to end."""
-    frugal()
     uvicorn.run(
         application,
         factory=True,

@@ -18,8 +18,8 @@ from catalog.service import Catalog, open_catalog
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
 from catalog.stores import Run
+from catalog.tuning import settle
 from harvesters._events import Tell, bars, lines
-from harvesters._pace import settle
 from harvesters._polite import Hosts, Stop
 from harvesters._run import harvest_all, harvest_safely, protocols
 from harvesters._watch import Watch, due_now

@@ -23,12 +23,12 @@ from catalog.source import Source
 from catalog.stores import Counts, Entry, Run, State, Store
 from harvesters import Fetch as Door
 from harvesters import Harvester
+from harvesters._behind import behind
 from harvesters._events import Event, Tell, silent
 from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
 from harvesters._limits import Limits
 from harvesters._listing import LONGEST, Listing, batches, carried_on, changed_since, told
-from harvesters._pace import behind
 from harvesters._polite import Hosts, Stop, Stopped
 from harvesters._schedule import RUNS_LOOKED_BACK, told_rest
 

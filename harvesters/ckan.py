@@ -17,8 +17,8 @@ from catalog.errors import BadDocument, IncompleteListing
 from catalog.record import BBox, Record
 from catalog.source import Document, Source
 from harvesters import Fetch
-from harvesters._pace import soon
 from harvesters._packages import ROWS, Unread, get_page
+from harvesters._soon import soon
 
 INCREMENTAL = True
 

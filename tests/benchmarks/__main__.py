@@ -67,9 +67,10 @@ def over_http(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
                     yield row.row()
         if "load" in asked.parts:
             yield "\n" + load.HEAD
-            for found in load.loads(servers, data, asked.formats, asked.rounds):
-                loads.append(found)
-                yield found.row()
+            with hosts.ours(data, folder / "double", workers=2) as double:
+                for found in load.loads({**servers, load.DOUBLE: double}, data, asked.formats, asked.rounds):
+                    loads.append(found)
+                    yield found.row()
     yield "\n" + targets.HEAD
     yield from (target.row() for target in targets.targets(rows, loads))
 

@@ -13,9 +13,10 @@ from benchmarks.replaying import LATENCY, package, replaying
 from catalog.settings import Settings
 from catalog.source import Document, Source
 from catalog.stores import sqlite
+from catalog.tuning import settle
 from harvesters import ckan
+from harvesters._behind import behind
 from harvesters._listing import batches, entry
-from harvesters._pace import behind, settle
 from harvesters._run import harvest_source
 
 RECORDS = 100_000

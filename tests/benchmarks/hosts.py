@@ -28,7 +28,7 @@ def peers_python() -> Path | None:
 
 
 @contextmanager
-def ours(sst: Sst, folder: Path, *, twin: str = "", **environment: str) -> Iterator[Server]:
+def ours(sst: Sst, folder: Path, *, twin: str = "", workers: int = 1, **environment: str) -> Iterator[Server]:
     """Harvest the files into a home of their own, and serve it with `bienmo serve`; the layout `twin` with its twin."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = folder / "sources.toml"
@@ -41,7 +41,7 @@ def ours(sst: Sst, folder: Path, *, twin: str = "", **environment: str) -> Itera
         made = (*command, "optimize", f"{SOURCE}-sst_{twin}", *given[:2])
         subprocess.run(made, check=True, cwd=ROOT, capture_output=True)
     port = free_port()
-    serve = (*command, "serve", "--port", str(port), *given)
+    serve = (*command, "serve", "--port", str(port), "--workers", str(workers), *given)
     with served(
         "ours", serve, port, environment=environment, ready="/health", log=folder / "ours.log"
     ) as server:

@@ -19,7 +19,7 @@ import xarray
 from benchmarks import limit, sst
 from benchmarks.case import Case, measure
 from benchmarks.questions import questions
-from catalog import server
+from catalog import tuning
 from catalog.data import chunks
 
 ROUNDS = 7
@@ -51,7 +51,7 @@ def cases(folder: Path) -> Iterator[Case]:
 
     The files are those of `benchmarks.sst`, made under the folder where they are not there yet.
     """
-    server.frugal()
+    tuning.frugal()
     data, cpu = sst.made(folder), time.process_time
     for name, path in data.files.items():
         places = limit.chunks(str(path))

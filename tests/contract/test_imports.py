@@ -33,6 +33,7 @@ SEEN_BY_PROTOCOLS = (
     "harvesters._oaipages",
     "harvesters._packages",
     "harvesters._sitemaps",
+    "harvesters._soon",
     "harvesters._things",
     "harvesters._threddsmetadata",
     "harvesters._wanted",

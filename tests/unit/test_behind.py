@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from catalog.errors import LeaseLost, Unreachable
 from catalog.source import Document
 from catalog.stores import Counts, Entry
-from harvesters._pace import Batch, behind, soon
+from harvesters._behind import Batch, behind
+from harvesters._soon import soon
 
 
 def batch(number: int) -> Batch:

@@ -1,47 +1,14 @@
-"""How a process harvests fast: what it asks for next is asked while it works, and Python does not stand in the way."""
+"""Batches are kept while the next is made."""
 
-import gc
-import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import TypeVar
 
 from catalog.stores import Counts, Entry
+from harvesters._soon import soon
 
-T = TypeVar("T")
 Batch = tuple[str, list[Entry]]
 Keep = Callable[[Sequence[Entry], str], Counts]
-_NEW = 20_000
-_SECONDS = 0.0005
-
-
-def settle() -> None:
-    """Set up this process for long harvests; called once, when everything is loaded.
-
-    The collector of cycles looks at what comes and goes, not at what was loaded for good (`gc.freeze`), and not after
-    every 700 new objects; a thread that has an answer of the network to take waits half a millisecond for the one that
-    reads records, not five.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_NEW, 10, 10)
-    sys.setswitchinterval(_SECONDS)
-
-
-def soon(call: Callable[[], T]) -> Future[T]:
-    """Begin a call in a thread of its own, which ends with the process; return what will be its result."""
-    coming: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            coming.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised where the result is taken
-            coming.set_exception(error)
-
-    threading.Thread(target=run, name="soon", daemon=True).start()
-    return coming
 
 
 def behind(keep: Keep, batches: Iterable[Batch]) -> Iterator[tuple[str, list[Entry], Counts]]:
