@@ -193,7 +193,8 @@ class Shelf:
     def _keep(self, key: Key, data: bytes) -> None:
         """Keep the index of a file as it is now, and none of what it was. Raises OSError."""
         there = self._file(key)
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+        kind = there.name.partition("-")[0]  # what a killed program left half written goes by it, too
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=f"{kind}-", delete=False) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -201,7 +202,7 @@ class Shelf:
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
-        for other in self._folder.glob(f"{there.name.partition('-')[0]}-*.index"):
+        for other in self._folder.glob(f"{kind}-*"):
             if other != there:
                 other.unlink(missing_ok=True)
 

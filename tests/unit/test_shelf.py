@@ -3,6 +3,7 @@
 import os
 import time
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +150,16 @@ def test_a_chunk_that_comes_into_being_is_seen(tmp_path, workers, monkeypatch):
     assert shelf.grid(way).dataset["height"].values.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0]
     last.write_bytes(content)
     assert shelf.grid(way).dataset["height"].values.tolist() == list(range(12))
+
+
+def test_an_index_that_a_killed_program_left_half_written_goes_with_the_next(tmp_path, workers):
+    """FAULTS row 2: no temporary files."""
+    one = sea(tmp_path / "a.nc", 4)
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: None)
+        killed.setattr(Path, "unlink", lambda *_, **__: None)
+        asked(Shelf(tmp_path / "home", workers, 0), one)
+    (left,) = (path for path in (tmp_path / "home").rglob("*") if path.is_file())
+    asked(Shelf(tmp_path / "home", workers, 0), one)
+    (index,) = left.parent.iterdir()
+    assert index.suffix == ".index"
