@@ -14,6 +14,7 @@ from catalog.dialects import _words as clean
 from catalog.dialects._extent import Notes, note, time_range
 from catalog.dialects._geojson import geometry_boxes
 from catalog.dialects._licences import licence
+from catalog.dialects._notes import titled
 from catalog.dialects._parties import joined
 from catalog.dialects._record import distributions, record
 from catalog.errors import BadDocument
@@ -45,14 +46,12 @@ def read_thing(document: Document, value: Any) -> Record:
     extent, odd = _extent(thing, streams)
     variables, left = _variables(streams)
     ways, lost = distributions(_ways(thing, streams, given))
-    title = clean.text({"und": clean.name(thing.get("name"))})
-    untitled: Notes = (
-        () if title else (note("title-missing", "the source gives no title; its id stands for it"),)
-    )
+    named = clean.text({"und": clean.name(thing.get("name"))})
+    title, untitled = titled(named, document.native_id, called="id")
     return record(
         document,
         {
-            "title": title or Text.of(clean.name(document.native_id) or "?"),
+            "title": title,
             "summary": clean.text({"und": thing.get("description")}),
             "keywords": _keywords(said[0]),
             "kind": "timeseries",

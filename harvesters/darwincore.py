@@ -19,6 +19,7 @@ from catalog.dialects import _xml as xml
 from catalog.dialects._eml import read_eml
 from catalog.dialects._extent import Notes, agreed, box, note, time_range, vertical_range
 from catalog.dialects._json import read_json
+from catalog.dialects._notes import titled
 from catalog.dialects._record import distributions
 from catalog.dialects._record import record as _record
 from catalog.errors import BadDocument, BadSource, LimitExceeded, SourceError
@@ -249,13 +250,8 @@ def _said(eml: Any) -> tuple[Mapping[str, Any], Notes]:
 
 
 def _title(said: Mapping[str, Any], entry: Mapping[str, Any], document: Document) -> tuple[Text, Notes]:
-    if said.get("title"):
-        return said["title"], ()
-    listed = clean.words(entry.get("title"))
-    if listed:
-        return Text.of(listed), ()
-    made = clean.name(document.name) or clean.name(document.native_id) or "?"
-    return Text.of(made), (note("title-missing", "the source gives no title; its name stands for it"),)
+    listed = clean.text({"und": entry.get("title")})
+    return titled(said.get("title") or listed, document.name, document.native_id)
 
 
 def _held(told: Mapping[str, Any]) -> tuple[Extent, Notes]:

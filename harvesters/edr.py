@@ -14,6 +14,7 @@ from catalog.dialects._extent import Notes, note, vertical_range
 from catalog.dialects._geojson import first_interval, read_extent
 from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
+from catalog.dialects._notes import titled
 from catalog.dialects._record import distributions, record
 from catalog.dialects._texts import by_language, language, text
 from catalog.dialects._weblinks import absolute, landing_page
@@ -87,16 +88,13 @@ def read(document: Document) -> Record:
     variables, left = _variables(given.get("parameter_names"))
     ways, lost_ = distributions(_ways(given, document.url))
     links = clean.objects(given.get("links"))
-    title = text(given.get("title"), tag)
-    untitled: Notes = (
-        () if title else (note("title-missing", "the source gives no title; its id stands for it"),)
-    )
+    title, untitled = titled(text(given.get("title"), tag), given.get("id"), document.native_id, called="id")
     words = given["keywords"] if isinstance(given.get("keywords"), list) else []
     terms = next((item for item in links if item.get("rel") == "license"), {})
     return record(
         document,
         {
-            "title": title or Text.of(clean.name(given.get("id")) or clean.name(document.native_id) or "?"),
+            "title": title,
             "summary": text(given.get("description"), tag),
             "keywords": tuple(dict.fromkeys(Text.of(name, tag) for name in clean.each(words) if name)),
             "kind": _kind(given["data_queries"]),

@@ -12,9 +12,10 @@ from urllib.parse import quote
 from catalog import instant
 from catalog.dialects import _words as clean
 from catalog.dialects._contacts import read_parties
-from catalog.dialects._extent import Notes, note, time_range
+from catalog.dialects._extent import Notes, time_range
 from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
+from catalog.dialects._notes import titled
 from catalog.dialects._record import distributions, record
 from catalog.dialects._shapes import geojson_boxes
 from catalog.dialects._texts import language, text
@@ -155,14 +156,11 @@ def read(document: Document) -> Record:
     ways, lost = distributions(_ways(links))
     boxes, odd = geojson_boxes(given.get("geometry"))
     when, spacing, more = _time(given.get("time"))
-    title = text(said.get("title"), tag)
-    untitled: Notes = (
-        () if title else (note("title-missing", "the source gives no title; its id stands for it"),)
-    )
+    title, untitled = titled(text(said.get("title"), tag), given.get("id"), document.native_id, called="id")
     return record(
         document,
         {
-            "title": title or Text.of(clean.name(given.get("id")) or clean.name(document.native_id) or "?"),
+            "title": title,
             "summary": text(said.get("description") or said.get("abstract"), tag),
             "keywords": _keywords(said, tag),
             "kind": "features" if {item.format for item in ways} & VECTOR else "document",

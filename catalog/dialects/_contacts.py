@@ -4,10 +4,10 @@ Contacts: OGC 20-004 §8.2.6 and https://github.com/stac-extensions/contacts; pr
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from catalog.dialects import _words as clean
-from catalog.dialects._parties import joined
+from catalog.dialects._parties import ROLES, joined
 from catalog.record import Party, Role
 
 _PRODUCED: Mapping[str, Role] = {
@@ -51,7 +51,7 @@ def _roles(value: Any) -> tuple[Role, ...]:
     """The roles that are known, of words or of {"name": …} (earlier drafts)."""
     items = value if isinstance(value, list) else [value]
     said = (clean.name(clean.mapping(item).get("name") or item) or "" for item in items[:100])
-    known = {**{role.lower(): role for role in get_args(Role)}, **_OTHERWISE}
+    known = {**ROLES, **_OTHERWISE}
     folded = (word.replace(" ", "").replace("_", "").lower() for word in said)
     return tuple(dict.fromkeys(known[word] for word in folded if word in known))
 

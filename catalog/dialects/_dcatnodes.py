@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from catalog import instant
 from catalog.dialects import _words as clean
 from catalog.dialects._contexts import PREFIXES
-from catalog.dialects._extent import Notes, box, boxes, note, time_range
+from catalog.dialects._extent import Notes, box, boxes, note, spanned, time_range
 from catalog.dialects._languages import UNKNOWN, language
 from catalog.dialects._shapes import geojson_boxes, joined_boxes, wkt_boxes
 from catalog.record import BBox, Role, Text, TimeRange
@@ -156,12 +155,7 @@ def times(dataset: Node) -> tuple[TimeRange | None, Notes]:
             found, said = time_range(first, final if solidus else first)
         ranges += [found] if found else []
         notes += said
-    if not ranges:
-        return None, notes
-    starts, ends = [one.start for one in ranges], [one.end for one in ranges]
-    start = None if None in starts else min((at for at in starts if at), key=instant.seconds)
-    end = None if None in ends else max((at for at in ends if at), key=instant.seconds)
-    return (TimeRange(start=start, end=end) if start or end else None), notes
+    return spanned(ranges), notes
 
 
 def _moment(period: Node, names: tuple[str, ...]) -> str | None:

@@ -11,12 +11,14 @@ from typing import Any
 
 from catalog.dialects import _words as clean
 from catalog.dialects import _xml as xml
-from catalog.dialects._extent import Notes, box, note, time_range
+from catalog.dialects._extent import Notes, box, time_range
 from catalog.dialects._languages import language
 from catalog.dialects._licences import licence
+from catalog.dialects._notes import titled
 from catalog.dialects._parties import joined
 from catalog.dialects._record import distributions
 from catalog.dialects._record import record as _record
+from catalog.dialects._texts import first
 from catalog.dialects._ways import FORMATS, way
 from catalog.record import BBox, Extent, Licence, Party, Record, Role, Text, TimeRange
 from catalog.source import Document
@@ -44,7 +46,7 @@ def read_dc(document: Document, element: xml.Element) -> Record:
     for child in list(element)[:_MANY]:
         if said := clean.words(xml.text(child)):
             given.setdefault(xml.local(child), []).append((said, language(xml.attribute(child, "lang"))))
-    title, untitled = _title(given, document)
+    title, untitled = titled(_text(given.get("title", ())), document.name, document.native_id)
     places, boxes, time, odd = _coverage(given.get("coverage", ()))
     links = [*_words(given, "identifier"), *_words(given, "relation"), *_words(given, "source")]
     ways, lost = distributions(_ways(given))
@@ -71,19 +73,7 @@ def _words(given: Mapping[str, Words], name: str) -> list[str]:
 
 
 def _text(items: Words) -> Text | None:
-    """The first words in each language."""
-    said: dict[str, Any] = {}
-    for words, code in items:
-        said.setdefault(code, words)
-    return clean.text(said)
-
-
-def _title(given: Mapping[str, Words], document: Document) -> tuple[Text, Notes]:
-    title = _text(given.get("title", ()))
-    if title is not None:
-        return title, ()
-    made = clean.name(document.name) or clean.name(document.native_id) or "?"
-    return Text.of(made), (note("title-missing", "the source gives no title; its name stands for it"),)
+    return first((code, words) for words, code in items)
 
 
 def _subjects(given: Mapping[str, Words]) -> Iterator[Text]:

@@ -3,7 +3,7 @@
 Each function gives what it could make of the values, and the notes to keep.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -133,6 +133,16 @@ def time_range(start: Any, end: Any, calendar: Any = None) -> tuple[TimeRange | 
         first, last = last, first
         notes += (note("time-reversed", f"the time range ended ({first}) before it began ({last})"),)
     return TimeRange(start=first, end=last, calendar=name(calendar) or "standard"), notes
+
+
+def spanned(ranges: Sequence[TimeRange]) -> TimeRange | None:
+    """Return the range around all ranges; None where there is none, or nothing is left of it but open ends."""
+    if len(ranges) < 2:  # noqa: PLR2004
+        return ranges[0] if ranges else None
+    starts, ends = [one.start for one in ranges], [one.end for one in ranges]
+    start = min((at for at in starts if at), key=instant.seconds) if all(starts) else None
+    end = max((at for at in ends if at), key=instant.seconds) if all(ends) else None
+    return TimeRange(start=start, end=end, calendar=ranges[0].calendar) if start or end else None
 
 
 def vertical_range(first: Any, last: Any, *, up: bool = False) -> tuple[VerticalRange | None, Notes]:

@@ -6,11 +6,10 @@ ISO 19115-1:2014 §6.7. A box that crosses the antimeridian is two, side by side
 import re
 from collections.abc import Iterator, Sequence
 
-from catalog import instant
 from catalog.dialects import _isotext as iso
 from catalog.dialects import _words as clean
 from catalog.dialects import _xml as xml
-from catalog.dialects._extent import MAX_BOXES, Notes, box, boxes, note, time_range, vertical_range
+from catalog.dialects._extent import MAX_BOXES, Notes, box, boxes, note, spanned, time_range, vertical_range
 from catalog.dialects._xml import Element
 from catalog.record import BBox, Extent, Resolution, TimeRange, VerticalRange
 
@@ -137,7 +136,7 @@ def _time(extents: Sequence[Element]) -> tuple[TimeRange | None, Notes]:
             one, odd = time_range(start[0], end[0], start[1] or end[1])
             found += [one] if one else []
             notes += odd
-    return _spanning(found), notes
+    return spanned(found), notes
 
 
 def _position(period: Element, *paths: str) -> tuple[str | None, str | None]:
@@ -146,18 +145,6 @@ def _position(period: Element, *paths: str) -> tuple[str | None, str | None]:
     frame = xml.attribute(said, "frame") or ""
     calendar = frame.removeprefix(CALENDAR) if frame.startswith(CALENDAR) else None
     return (None if said is None else xml.text(said)), calendar
-
-
-def _spanning(found: Sequence[TimeRange]) -> TimeRange | None:
-    """The range around all ranges; one that is open makes it open."""
-    if len(found) < 2:  # noqa: PLR2004
-        return found[0] if found else None
-    starts, ends = [one.start for one in found], [one.end for one in found]
-    return TimeRange(
-        start=min((at for at in starts if at), key=instant.seconds) if all(starts) else None,
-        end=max((at for at in ends if at), key=instant.seconds) if all(ends) else None,
-        calendar=found[0].calendar,
-    )
 
 
 def _vertical(extents: Sequence[Element]) -> tuple[VerticalRange | None, Notes]:

@@ -6,13 +6,12 @@ belong to are two parties with it.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import get_args
 
 from catalog.dialects import _isotext as iso
 from catalog.dialects import _words as clean
 from catalog.dialects import _xml as xml
 from catalog.dialects._licences import licence
-from catalog.dialects._parties import joined
+from catalog.dialects._parties import ROLES, joined
 from catalog.dialects._xml import Element
 from catalog.record import Licence, Party, Role
 
@@ -24,7 +23,7 @@ _ROLES: Mapping[str, Role] = {
 }  # fmt: skip
 """Roles of ISO 19115-1 that a record does not tell apart, in small letters."""
 
-_CODES: Mapping[str, Role] = {role.lower(): role for role in get_args(Role)} | dict(_ROLES)
+_CODES: Mapping[str, Role] = {**ROLES, **_ROLES}
 _SPDX = re.compile(r"https?://spdx\.org/licenses/([A-Za-z0-9][A-Za-z0-9.+-]*?)(?:\.html|/)?")
 _NOTHING = re.compile(
     r"(?:no (?:limitations?|conditions?|restrictions?)(?: (?:to|on|apply to) (?:public )?access(?: and use)?)?"

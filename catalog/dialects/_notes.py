@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from catalog.dialects import _words as clean
-from catalog.dialects._extent import Notes
-from catalog.record import MOST, QualityNote
+from catalog.dialects._extent import Notes, note
+from catalog.record import MOST, QualityNote, Text
 
 _CODE = re.compile(r"[a-z0-9-]{1,60}")
 
@@ -20,6 +20,15 @@ def _notes(said: Iterable[tuple[object, object]]) -> Iterator[QualityNote]:
         called, sentence = clean.words(code, 61) or "", clean.words(text)
         if at < MOST["quality"] and sentence and _CODE.fullmatch(called):
             yield QualityNote(code=called, text=sentence)
+
+
+def titled(title: Text | None, *names: object, called: str = "name") -> tuple[Text, Notes]:
+    """Return a title; where there is none, the first of some names that is one, and a note that says so."""
+    if title is not None:
+        return title, ()
+    made = next((said for value in names if (said := clean.name(value))), "?")
+    said = f"the source gives no title; its {called} stands for it"
+    return Text.of(made), (note("title-missing", said),)
 
 
 def together(*several: Notes) -> Notes:

@@ -1,10 +1,14 @@
 """People and organisations as ACDD 1.3 attributes: creator, publisher, contributor, institution."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, get_args
 
 from catalog.dialects import _words as clean
 from catalog.record import Party, Role
+
+ROLES: Mapping[str, Role] = MappingProxyType({role.lower(): role for role in get_args(Role)})
+"""Roles by their names in small letters."""
 
 _CLASSES: tuple[Role, ...] = ("creator", "publisher", "contributor")
 
@@ -69,8 +73,7 @@ def _at(values: Sequence[str | None], at: int) -> str | None:
 
 def role_named(claim: str | None, otherwise: Role) -> Role:
     """Return the role of a name in any letter case, blanks left out; else another."""
-    folded = (claim or "").replace(" ", "").lower()
-    return next((role for role in get_args(Role) if role.lower() == folded), otherwise)
+    return ROLES.get((claim or "").replace(" ", "").lower(), otherwise)
 
 
 def write_parties(parties: Iterable[Party]) -> dict[str, list[str]]:

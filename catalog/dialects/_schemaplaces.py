@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from catalog import instant
 from catalog.dialects import _words as clean
-from catalog.dialects._extent import Notes, box, boxes, note, time_range, vertical_range
+from catalog.dialects._extent import Notes, box, boxes, note, spanned, time_range, vertical_range
 from catalog.dialects._jsonld import Graph, Node, literal
 from catalog.dialects._shapes import geojson_boxes, is_turned, joined_boxes, wkt_boxes
 from catalog.record import BBox, Extent, TimeRange, VerticalRange
@@ -126,12 +125,7 @@ def _time(graph: Graph, dataset: Node) -> tuple[TimeRange | None, Notes]:
         found, said = time_range(*_ends(graph, value))
         ranges += [found] if found else []
         notes += said
-    if not ranges:
-        return None, notes
-    starts, ends = [one.start for one in ranges], [one.end for one in ranges]
-    first = None if None in starts else min((at for at in starts if at), key=instant.seconds)
-    last = None if None in ends else max((at for at in ends if at), key=instant.seconds)
-    return (TimeRange(start=first, end=last) if first or last else None), notes
+    return spanned(ranges), notes
 
 
 def _ends(graph: Graph, value: Any) -> tuple[str, str]:

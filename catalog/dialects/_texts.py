@@ -1,5 +1,6 @@
 """Words by language: JSON objects of language tag → words, and words whose language is said beside them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from catalog.dialects import _words as clean
@@ -18,6 +19,15 @@ def by_language(value: Any) -> Text | None:
     given = clean.mapping(value)
     known = {key: code for key in given if (code := _language(key)) != UNKNOWN or key == UNKNOWN}
     return clean.text({code: given[key] for key, code in known.items()})
+
+
+def first(said: Iterable[tuple[str, Any]]) -> Text | None:
+    """Return the text of pairs of a language and words: in each language the first that has any."""
+    found: dict[str, Any] = {}
+    for tag, value in said:
+        if clean.words(value):
+            found.setdefault(tag, value)
+    return clean.text(found)
 
 
 def text(value: Any, tag: str = UNKNOWN) -> Text | None:

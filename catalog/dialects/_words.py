@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
 from catalog import instant
 from catalog.errors import BadRequest
-from catalog.record import Text
+from catalog.record import Kind, Text
 
 MAX_WORDS = 200_000
 MAX_NAME = 1_000
@@ -134,6 +134,11 @@ def moment(value: Any, *, end: bool = False) -> str | None:
         return None if not said or _BARE_NUMBER.fullmatch(said) else instant.canonical(said, end=end)
     except BadRequest:
         return None
+
+
+def kind(value: Any) -> Kind | None:
+    """Return a kind of data by its name; None for what is none."""
+    return cast("Kind", value) if isinstance(value, str) and value in get_args(Kind) else None
 
 
 def text(said: Mapping[str, Any]) -> Text | None:

@@ -8,7 +8,7 @@ contributors are lists. Themes are not said.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import Any
 
 import orjson
 
@@ -127,10 +127,8 @@ def _keywords(attributes: Mapping[str, Any]) -> tuple[Text, ...]:
 
 def _kind(coverage: Mapping[str, Any], attributes: Mapping[str, Any], variables: Sequence[Variable]) -> Kind:
     """The kind that the coordinates say, else `featureType` (CF §9.4) or `cdm_data_type`."""
-    said = coverage.get("kind")
-    for kind in get_args(Kind):
-        if said == kind:
-            return cast("Kind", kind)
+    if said := clean.kind(coverage.get("kind")):
+        return said
     for key in ("featuretype", "cdm_data_type"):
         claim = (clean.name(attributes.get(key)) or "").lower()
         if claim in _KINDS:

@@ -7,19 +7,21 @@ names of variables are written as subjects; ways to the data on the web as relat
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, cast, get_args
+from typing import Any
 
 import orjson
 
 from catalog.dialects import _datacite as form
 from catalog.dialects import _words as clean
-from catalog.dialects._extent import Notes, box, note, time_range
+from catalog.dialects._extent import Notes, box, time_range
 from catalog.dialects._json import read_json
 from catalog.dialects._languages import UNKNOWN, language
 from catalog.dialects._licences import licence
+from catalog.dialects._notes import titled
 from catalog.dialects._parties import joined
 from catalog.dialects._record import distributions
 from catalog.dialects._record import record as _record
+from catalog.dialects._texts import first
 from catalog.dialects._ways import way
 from catalog.dialects._xml import read_xml
 from catalog.record import BBox, Extent, Kind, Licence, Party, Record, Role, Text, TimeRange
@@ -97,21 +99,16 @@ def _typed(given: Given, plural: str, kind: str) -> list[Given]:
 
 
 def _text(items: list[Given], key: str) -> Text | None:
-    said: dict[str, Any] = {}
-    for item in items:
-        if clean.words(item.get(key)):
-            said.setdefault(language(item.get("lang")), item[key])
-    return clean.text(said)
+    return first((language(item.get("lang")), item.get(key)) for item in items)
 
 
 def _title(given: Given, document: Document) -> tuple[Text, Notes]:
     titles = clean.objects(given.get("titles"))
     own = [item for item in titles if item.get("titleType") in {None, "", "TranslatedTitle"}]
     title = _text(own, "title") or _text(list(titles), "title")
-    if title is not None and not all(_UNKNOWN.fullmatch(words) for words in title.words.values()):
-        return title, ()
-    made = clean.name(document.name) or clean.name(document.native_id) or "?"
-    return Text.of(made), (note("title-missing", "the source gives no title; its name stands for it"),)
+    if title is not None and all(_UNKNOWN.fullmatch(words) for words in title.words.values()):
+        title = None
+    return titled(title, document.name, document.native_id)
 
 
 def _summary(given: Given) -> Text | None:
@@ -129,8 +126,7 @@ def _keywords(given: Given) -> Iterator[Text]:
 
 
 def _kind(given: Given) -> Kind:
-    said = clean.mapping(given.get("types")).get("resourceType")
-    return cast("Kind", said) if said in get_args(Kind) else "document"
+    return clean.kind(clean.mapping(given.get("types")).get("resourceType")) or "document"
 
 
 def _boxes(given: Given) -> tuple[tuple[BBox, ...], Notes]:

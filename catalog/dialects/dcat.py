@@ -17,7 +17,7 @@ from catalog.dialects._dcatwriting import said
 from catalog.dialects._extent import Notes, note
 from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
-from catalog.dialects._notes import carried, together
+from catalog.dialects._notes import carried, titled, together
 from catalog.dialects._parties import joined, role_named
 from catalog.dialects._rdf import Feed, read_feed, read_values, written
 from catalog.dialects._record import distributions
@@ -39,20 +39,18 @@ def read(document: Document) -> Record:
         BadDocument: It is no RDF, or has no dcat:Dataset.
     """
     dataset, unknown = _dataset(document)
-    title = dcat.text(dataset, "dct:title", "rdfs:label", "schema:name")
+    named = dcat.text(dataset, "dct:title", "rdfs:label", "schema:name")
+    title, untitled = titled(named, document.name or document.native_id)
     summary = dcat.text(dataset, "dct:description", "schema:description")
     boxes, misplaced = dcat.places(dataset)
     time, mistimed = dcat.times(dataset)
     ways, lost = distributions(_ways(dataset))
-    untitled: Notes = ()
-    if title is None:
-        untitled = (note("title-missing", "the source gives no title; its name stands for it"),)
     if unknown:
         untitled += (note("context-unknown", f"the context {unknown[0][:300]} is not known here"),)
     return _record(
         document,
         {
-            "title": title or Text.of(clean.name(document.name or document.native_id) or "?"),
+            "title": title,
             "summary": summary if summary != title else None,
             "keywords": _keywords(dataset),
             "kind": "features" if {found.format for found in ways} & VECTOR else "document",

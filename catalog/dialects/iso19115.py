@@ -17,6 +17,7 @@ from catalog.dialects._isoextent import places, read_extent
 from catalog.dialects._isoterms import read_licence, read_parties
 from catalog.dialects._isotree import ISO_19115_3, ISO_19139, built
 from catalog.dialects._isowriting import FEATURE_TYPES, FORMAT_WORDS, NOTE, STANDARD_NAME, THEMES, Writing
+from catalog.dialects._notes import titled
 from catalog.dialects._record import distributions, record
 from catalog.dialects._ways import VECTOR, way
 from catalog.dialects._xml import Element
@@ -73,8 +74,9 @@ def read_element(document: Document, element: Element) -> Record:
         raise BadDocument("this is no ISO 19115 metadata: it has neither MD_Metadata nor MI_Metadata")
     spoken, resource = iso.tongues(root), _resource(root)
     citation = xml.first(resource, "citation/*")
-    title = iso.text(xml.first(citation, "title"), spoken)
-    untitled = () if title else (note("title-missing", "the source gives no title; its name stands for it"),)
+    title, untitled = titled(
+        iso.text(xml.first(citation, "title"), spoken), document.name or document.native_id
+    )
     extent, odd = read_extent(root, resource)
     page, links = _links(root, resource)
     ways, lost = distributions(links)
@@ -83,7 +85,7 @@ def read_element(document: Document, element: Element) -> Record:
     return record(
         document,
         {
-            "title": title or Text.of(clean.name(document.name or document.native_id) or "?"),
+            "title": title,
             "summary": iso.text(xml.first(resource, "abstract"), spoken),
             "keywords": _keywords(resource, groups),
             "themes": tuple(

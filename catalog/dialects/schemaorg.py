@@ -13,7 +13,7 @@ from catalog.dialects import _words as clean
 from catalog.dialects._extent import Notes, note
 from catalog.dialects._jsonld import Graph, Node, literal, read_graph, types, write_text
 from catalog.dialects._licences import licence
-from catalog.dialects._notes import carried, together
+from catalog.dialects._notes import carried, titled, together
 from catalog.dialects._parties import joined, role_named
 from catalog.dialects._record import distributions
 from catalog.dialects._record import record as _record
@@ -55,14 +55,17 @@ def read(document: Document) -> Record:
         raise BadDocument(
             f"the JSON-LD has no Dataset; it has {', '.join(kinds)[:200] or 'nothing with a type'}"
         )
-    title = graph.text(dataset, "name", "headline", "alternateName")
+    named = graph.text(dataset, "name", "headline", "alternateName")
+    title, untitled = titled(named, document.name or document.native_id)
+    if not graph.known:
+        untitled += (note("context-missing", "the JSON-LD does not say that its terms are schema.org's"),)
     where, odd = extent(graph, dataset)
     variables, repeated = _variables(graph, dataset)
     ways, lost = distributions(_ways(graph, dataset))
     return _record(
         document,
         {
-            "title": title or Text.of(clean.name(document.name or document.native_id) or "?"),
+            "title": title,
             "summary": graph.text(dataset, "description", "abstract"),
             "keywords": _keywords(graph, dataset),
             "kind": _kind(graph, dataset, {found.format for found in ways}),
@@ -72,7 +75,7 @@ def read(document: Document) -> Record:
             "licence": _licence(graph, dataset),
             **_plain(document, graph, dataset),
             "distributions": ways,
-            "quality": together(_carried(graph, dataset), _untitled(graph, title), odd, repeated, lost),
+            "quality": together(_carried(graph, dataset), untitled, odd, repeated, lost),
         },
     )
 
@@ -90,15 +93,6 @@ def datasets(graph: Graph) -> Iterator[Node]:
             yield node
         else:
             waiting += reversed(list(graph.nodes(node, *_LEADING)))
-
-
-def _untitled(graph: Graph, title: Text | None) -> Notes:
-    notes: Notes = ()
-    if title is None:
-        notes += (note("title-missing", "the source gives no title; its name stands for it"),)
-    if not graph.known:
-        notes += (note("context-missing", "the JSON-LD does not say that its terms are schema.org's"),)
-    return notes
 
 
 def _keywords(graph: Graph, dataset: Node) -> tuple[Text, ...]:

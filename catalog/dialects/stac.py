@@ -8,7 +8,7 @@ fields `bienmo:…` say them beside the standard's own.
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast, get_args
+from typing import Any
 
 import orjson
 
@@ -146,10 +146,8 @@ def _summaries(given: Given) -> Given:
 
 
 def _kind(given: Given, formats: set[str]) -> Kind:
-    said = given.get("bienmo:kind")
-    for kind in get_args(Kind):
-        if said == kind:
-            return cast("Kind", kind)
+    if said := clean.kind(given.get("bienmo:kind")):
+        return said
     if {"x", "y"} <= axes(given.get("cube:dimensions")).keys() or "tiff" in formats:
         return "grid"
     return "features" if formats & VECTOR else "document"

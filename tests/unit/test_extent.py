@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.dialects._extent import agreed, box, from_attributes, time_range
-from catalog.record import BBox, Extent, Resolution
+from catalog.dialects._extent import agreed, box, from_attributes, spanned, time_range
+from catalog.record import BBox, Extent, Resolution, TimeRange
 
 WORLD = BBox(west=-180, south=-1, east=180, north=25)
 
@@ -123,3 +123,21 @@ def test_half_a_cell_is_no_disagreement() -> None:
         resolution=Resolution(longitude=0.25, latitude=0.25),
     )
     assert agreed(facts, claimed)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "whole"),
+    [
+        ([], None),
+        ([("2001", "2002")], ("2001", "2002")),
+        ([("2005", "2006"), ("2001", "2002")], ("2001", "2006")),
+        ([("2005", None), ("2001", "2002")], ("2001", None)),
+        ([("2005", None), (None, "2002")], None),
+    ],
+)
+def test_ranges_of_time_become_the_one_around_them(ranges, whole):
+    def moment(year):
+        return year and f"{year}-01-01T00:00:00Z"
+
+    found = spanned([TimeRange(start=moment(first), end=moment(last)) for first, last in ranges])
+    assert (found and (found.start, found.end)) == (whole and tuple(map(moment, whole)))
