@@ -9,6 +9,7 @@ from catalog.stores import Health, Store
 STATES = ("fresh", "moved", "stale", "broken")
 """The states, the best first."""
 
+_WELL = frozenset({"fresh"})
 _NOTES: Mapping[str, str] = MappingProxyType(
     {
         "moved": "{address} has moved: {reason}",
@@ -39,14 +40,14 @@ class Healths:
 
     def states(self, records: Sequence[Record]) -> dict[str, str]:
         """Return the best state of each record of which something was probed, by id."""
-        found = {record.id: overall(self._store.health(record.id)) for record in records}
-        return {record_id: state for record_id, state in found.items() if state is not None}
+        found = self._store.conditions([record.id for record in records])
+        return {record_id: min(states, key=STATES.index) for record_id, states in found.items()}
 
     def noted(self, record: Record) -> Record:
         """Return a record with a note of quality for each distribution that is not fresh."""
-        found = [shown(one) for one in self._store.health(record.id) if one.state != "fresh"]
-        if not found:
+        if self._store.conditions([record.id]).get(record.id, _WELL) <= _WELL:
             return record
+        found = [shown(one) for one in self._store.health(record.id) if one.state != "fresh"]
         notes = tuple(
             QualityNote(
                 code=f"data-{one.state}",

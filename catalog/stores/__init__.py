@@ -367,6 +367,9 @@ class Store(Protocol):
             NotFound: There is no such record.
         """
 
+    def conditions(self, record_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Return the states of what was probed of records and of those that they lead, by id; none of the others."""
+
     def to_probe(self, before: Instant, *, limit: int = 100) -> tuple[str, ...]:
         """Return ids of current records not probed since an instant: those never probed first, then the oldest.
 

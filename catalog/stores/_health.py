@@ -96,6 +96,21 @@ def of(connection: apsw.Connection, number: int) -> list[Health]:
     ]
 
 
+def conditions(connection: apsw.Connection, record_ids: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the states of what was probed of records, given by id, and of their members."""
+    rows: Iterable[Any] = connection.execute(
+        "WITH asked AS MATERIALIZED (SELECT id, number FROM records WHERE id IN (SELECT value FROM json_each(?)))"
+        " SELECT id, state FROM asked CROSS JOIN health USING (number)"
+        " UNION SELECT id, state FROM asked CROSS JOIN ties ON ties.leader = asked.number"
+        " CROSS JOIN health ON health.number = ties.member",
+        (orjson.dumps(list(record_ids)).decode(),),
+    )
+    found: dict[str, frozenset[str]] = {}
+    for record_id, state in rows:
+        found[record_id] = found.get(record_id, frozenset()) | {state}
+    return found
+
+
 def to_probe(connection: apsw.Connection, before: Instant, limit: int) -> tuple[str, ...]:
     """Return ids of records not probed since an instant, those never probed first."""
     never = connection.execute(_NEVER, (limit,)).fetchall()

@@ -362,6 +362,12 @@ class MemoryStore:
             known = self._bonds.health(record_id)
             return _rules.in_order(united(record, self._led(record_id)), known) if record else ()
 
+    def conditions(self, record_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Return the states of what was probed of records and of those that they lead, by id."""
+        with self._lock:
+            found = {name: frozenset(one.state for one in self._bonds.health(name)) for name in record_ids}
+        return {name: states for name, states in found.items() if states}
+
     def to_probe(self, before: Instant, *, limit: int = 100) -> tuple[str, ...]:
         """Return ids of current records not probed since an instant, those never probed first."""
         with self._lock:

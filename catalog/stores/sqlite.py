@@ -327,6 +327,11 @@ class SqliteStore:
             return ()
         return _rules.in_order(united(record, [self._read(member) for member in members]), known)
 
+    def conditions(self, record_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Return the states of what was probed of records and of those that they lead, by id."""
+        with self._database.read() as connection:
+            return _health.conditions(connection, record_ids)
+
     def to_probe(self, before: Instant, *, limit: int = 100) -> tuple[str, ...]:
         """Return ids of current records not probed since an instant, those never probed first."""
         with self._database.read() as connection:

@@ -220,6 +220,8 @@ class Grouped(RuleBasedStateMachine):
                     for address in addresses
                 ]
                 assert store.health(name) == tuple(one for one in known if one)
+                states = {one.state for (its, _), one in self.health.items() if its in led}
+                assert store.conditions([name, "nowhere"]) == ({name: states} if states else {})
             told.append([store.ties(name) for name in sorted(self.current)])
         assert all(one == told[0] for one in told), "the same ties, with the same evidence"
 
