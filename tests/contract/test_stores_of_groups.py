@@ -425,6 +425,17 @@ def test_too_many_deletions_are_held_for_an_operator(kind: str, incremental: boo
 
 
 @every_store
+def test_what_was_withdrawn_since_is_not_withdrawn_twice_by_a_release(kind: str) -> None:
+    listed = [entry(f"d{number}") for number in range(10)]
+    with opened(kind) as store:
+        harvest(store, listed)
+        held = harvest(store, listed[:6])
+        assert harvest(store, [gone("here", "d9")], incremental=True).withdrawn == 1
+        assert store.release(held.id).withdrawn == 3
+        assert [version.record is None for version in store.history("here-d9")] == [False, True]
+
+
+@every_store
 def test_a_listing_of_nothing_but_deletions_withdraws_nothing_by_itself(kind: str) -> None:
     listed = [entry(f"d{number}") for number in range(10)]
     with opened(kind) as store:

@@ -16,9 +16,11 @@ import pytest
 
 import paged
 from catalog.errors import StoreError
+from catalog.instant import now
+from catalog.search import Query
 from catalog.settings import Settings
 from catalog.source import Document, Source
-from catalog.stores import Run, memory, sqlite
+from catalog.stores import Counts, Run, Tie, memory, sqlite
 from harvesters._events import Event
 from harvesters._polite import Stop
 from harvesters._run import harvest_all, harvest_safely, harvest_source
@@ -130,7 +132,7 @@ def test_a_store_that_breaks_ends_the_listing_too(tmp_path: Path) -> None:
     assert asked < 20
 
 
-def test_what_a_source_has_deleted_is_missing_and_told(tmp_path: Path) -> None:
+def test_what_a_source_has_deleted_is_withdrawn_and_told(tmp_path: Path) -> None:
     def harvest(source: Source, _fetch: object) -> Iterator[Document]:
         for name in numbered(10):
             yield Document(
@@ -139,12 +141,37 @@ def test_what_a_source_has_deleted_is_missing_and_told(tmp_path: Path) -> None:
 
     known = {"paged": SimpleNamespace(harvest=harvest, read=paged.read)}
     store = memory.open_store(tmp_path)
-    limits = paged.settings(tmp_path, missed_runs=1)
+    limits = paged.settings(tmp_path, missed_runs=3)
     gone = False
     harvest_source(paged.source("http://x/"), store, limits, workers=None, known=known)
     gone = True
+    run = harvest_source(paged.source("http://x/"), store, limits, workers=None, known=known, dry_run=True)
+    assert (run.seen, run.missing, run.counts.unchanged) == (9, 1, 9)
     run = harvest_source(paged.source("http://x/"), store, limits, workers=None, known=known)
     assert (run.state, run.seen, run.withdrawn, run.note) == ("complete", 9, 1, "1 deleted at the source")
+
+
+def test_a_rehearsal_knows_records_that_others_lead(tmp_path: Path) -> None:
+    """They are not found by themselves, and what leads is given with their distributions: neither is a change."""
+    store = memory.open_store(tmp_path)
+    with portal(listing(lambda: numbered(4))) as running:
+        settings = paged.settings(tmp_path)
+
+        def harvest(name: str, *, dry_run: bool) -> Run:
+            source = paged.source(running.url).model_copy(update={"id": name})
+            return harvest_source(source, store, settings, workers=None, known=paged.KNOWN, dry_run=dry_run)
+
+        for name in ("one", "two"):
+            harvest(name, dry_run=False)
+        ids = [record.id for record in store.search(Query(source="one", sort="id")).items]
+        pairs = [(leader, leader.replace("one", "two")) for leader in ids[:2]]
+        ties = [
+            Tie(leader=one, member=two, by="doi", score=1, evidence=(), since=now()) for one, two in pairs
+        ]
+        assert store.tie(ties) == 2
+        for name in ("one", "two"):
+            run = harvest(name, dry_run=True)
+            assert (run.seen, run.missing, run.counts) == (4, 0, Counts(unchanged=4))
 
 
 # --- events
