@@ -24,10 +24,10 @@ from catalog.record import Distribution, Model, Record
 from catalog.search import Query
 from catalog.stores import Run, Store
 
-MOST_ASSESSED = 5_000
+MOST_ASSESSED = 2_000
 """Records of a source that are appraised at most for its summary, spread evenly over all."""
 
-_PAGE = 100
+_PAGE = 200
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T", bound=Model)
 

@@ -8,7 +8,7 @@ from catalog import appraisals
 from catalog.appraisals import Appraisals, _offsets
 from catalog.instant import now
 from catalog.record import Distribution
-from catalog.stores import Tie, memory, sqlite
+from catalog.stores import Counts, Run, Tie, memory, sqlite
 from contract.test_stores import entry
 from journey.command import bienmo
 
@@ -90,3 +90,16 @@ def test_a_source_is_appraised_by_what_it_says_itself(module, tmp_path):
     assert [own.source(name).assessed for name in ("one", "two")] == [1, 1]
     assert own.source("one").score - own.source("two").score == 9  # only the one says where its data are
     store.close()
+
+
+def test_a_run_that_changed_nothing_is_not_followed_and_what_fails_ends_no_harvest(catalog, tmp_path, caplog):
+    own = Appraisals(catalog.store, tmp_path)
+    run = Run(id=1, source="sample", state="complete", started=now())
+    own.follow(run)
+    assert own.known(["sample"]) == {}
+    changed = run.model_copy(update={"counts": Counts(changed=1)})
+    own.follow(changed)
+    assert own.known(["sample"])["sample"].assessed == 5
+    (tmp_path / "file").touch()
+    Appraisals(catalog.store, tmp_path / "file").follow(changed)
+    assert "could not be appraised" in caplog.text
