@@ -84,9 +84,11 @@ def by_owslib_edr(source: Source) -> Seen:
 
 
 def by_pystac_client(source: Source) -> Seen:
-    """The collections."""
+    """The collections, and their items where these are wanted."""
     with warnings.catch_warnings(action="ignore"):
-        return Seen(sum(1 for _ in Client.open(source.url).get_collections()))
+        found = list(Client.open(source.url).get_collections())
+        wanted = source.options.get("items") is True
+        return Seen(len(found) + sum(sum(1 for _ in one.get_items()) for one in found if wanted))
 
 
 def by_sickle(source: Source) -> Seen:

@@ -236,9 +236,9 @@ def by_rustac(street: Street) -> None:
     port = free_port()
     rustac = Path(python(".venv-peers")).with_name("rustac")
     paths = items(street.made("stac"))
-    street.add(
-        "stac", street.served("rustac", rustac, "serve", "--addr", f"127.0.0.1:{port}", *paths, port=port)
-    )
+    url = street.served("rustac", rustac, "serve", "--addr", f"127.0.0.1:{port}", *paths, port=port)
+    street.add("stac", url)
+    street.add("stac-items", url, items=True)
 
 
 def by_nginx(street: Street) -> None:
