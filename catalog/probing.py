@@ -18,7 +18,7 @@ from typing import Any
 from catalog.data import probes
 from catalog.data.places import LOCAL
 from catalog.data.remote import Reach, host
-from catalog.errors import CatalogError, LimitExceeded, TooBusy, Unreachable, WorkerTimeout
+from catalog.errors import CatalogError, LimitExceeded, NotSubsettable, TooBusy, Unreachable, WorkerTimeout
 from catalog.freshness import late
 from catalog.instant import now, of_seconds, seconds
 from catalog.reaching import REST_SECONDS
@@ -220,6 +220,8 @@ class Prober:
             raise error
         if _is_unasked(error):
             state.host(job).rests = bool(job.place)
+            return None
+        if isinstance(error, NotSubsettable):
             return None
         was_well = job.known is not None and job.known.state != "broken"
         begin = time.monotonic() + AGAIN_SECONDS

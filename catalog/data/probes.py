@@ -6,6 +6,7 @@ bytes (`catalog.data.sniffs`).
 
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -38,6 +39,7 @@ _SINCE_NOW = 366 * 86_400.0
 _PERMANENT = frozenset({301, 308})  # RFC 9110 §15.4.2, §15.4.9
 _EMPTY_RANGE = 416
 _GOT = frozenset({200, 206})
+_UNASKED = frozenset({400, 405, 422})  # of a service that is asked nothing
 _PLAIN: Mapping[str, str] = {"Accept-Encoding": "identity"}
 _MARKS = ("zarr.json", ".zmetadata", ".zgroup")
 Found = dict[str, Any]
@@ -57,6 +59,7 @@ def probed(way: Distribution, reach: Reach) -> Found:
         permanent redirects lead to, None where there are none.
 
     Raises:
+        NotSubsettable: Nothing can be told: it is a service of an unknown kind, and wants to be asked something.
         CatalogError: No cell could be read; the message says why.
     """
     if way.protocol == "table":
@@ -95,7 +98,12 @@ class Followed(Link):
             count += 1
         if count and self._led is None:
             self._led = (url, places[count])
-        if not stream and not head and sniffs.kind(answer.content[: sniffs.ENOUGH_BYTES]) == "html":
+        if (
+            not stream
+            and not head
+            and answer.status_code == HTTPStatus.OK
+            and sniffs.kind(answer.content[: sniffs.ENOUGH_BYTES]) == "html"
+        ):
             self.page = True
         return answer
 
@@ -140,8 +148,14 @@ def _remote(link: Followed, way: Distribution, reach: Reach) -> Found:
 
 def _start(link: Link, way: Distribution) -> Found:
     """Look at the first bytes. Raises DataUnreadable where they cannot be what is promised."""
-    asked = _capabilities(way.address) if way.protocol == "wms" else way.address
-    if wrong := sniffs.contradiction(way, _first_bytes(link, asked)):
+    is_service = sniffs.is_service(way)
+    try:
+        start = _first_bytes(link, _capabilities(way) if is_service else way.address)
+    except DataUnreadable as error:
+        if error.details.get("status") in _UNASKED and not is_service and sniffs.promise(way) is None:
+            raise NotSubsettable("what is there answers only with parameters that are not known") from error
+        raise
+    if wrong := sniffs.contradiction(way, start):
         raise DataUnreadable(wrong)
     return _found()
 
@@ -171,15 +185,21 @@ def _group(link: Link, way: Distribution) -> Found:
     raise DataUnreadable("there are no metadata of a Zarr group at the address")
 
 
-def _capabilities(address: str) -> str:
-    """The address by which a map service is asked what it has (WMS 1.3.0 §7.2)."""
-    parts = urlsplit(address)
+def _capabilities(way: Distribution) -> str:
+    """The address by which a service of the OGC is asked what it has (OWS Common 06-121r9 §7.2)."""
+    parts = urlsplit(way.address)
     known = [
         (name, value)
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
         if name.lower() not in {"service", "request", "version"}
     ]
-    query = urlencode([*known, ("service", "WMS"), ("request", "GetCapabilities")])
+    query = urlencode(
+        [
+            *known,
+            ("service", "WMS" if way.protocol == "wms" else way.format.upper()),
+            ("request", "GetCapabilities"),
+        ]
+    )
     return urlunsplit(parts._replace(query=query, fragment=""))
 
 

@@ -65,8 +65,10 @@ _ACCEPTED: Mapping[str, frozenset[str]] = MappingProxyType(
 )  # fmt: skip
 """What a promise may begin with, by the word of a format, the second half of a media type, or a file's ending."""
 
+_ROWS = frozenset({"csv", "tsv", "tab-separated-values"})
 _PAGES = frozenset({"html", "htm", "xhtml", "xhtml+xml", "website", "web page", "link"})
-_CAPABILITIES = (b"WMS_Capabilities", b"WMT_MS_Capabilities")
+_SERVICES = frozenset({"wms", "wfs", "wcs", "wmts", "wps", "sos", "csw"})
+_LINES = 2
 
 
 def kind(start: bytes) -> str:
@@ -100,14 +102,20 @@ def contradiction(way: Distribution, start: bytes) -> str:
     if not start:
         return "it is empty"
     found = kind(start)
-    if way.protocol == "wms":
-        if found == "xml" and (any(name in start for name in _CAPABILITIES) or b"xception" not in start):
+    if is_service(way):
+        if found == "xml" and (b"apabilities" in start or b"xception" not in start):
             return ""
-        return f"the map service answers with {_called(found)} where its capabilities are asked for"
+        return f"the service answers with {_called(found)} where its capabilities are asked for"
     word = promise(way)
-    if word is None or found in _ACCEPTED[word]:
-        return ""
-    return f"it begins as {_called(found)}, and {word} is promised"
+    if word is not None and found not in _ACCEPTED[word]:
+        return f"it begins as {_called(found)}, and {word} is promised"
+    is_whole = found == "text" and len(start) < ENOUGH_BYTES
+    return "it has no row" if word in _ROWS and is_whole and len(start.splitlines()) < _LINES else ""
+
+
+def is_service(way: Distribution) -> bool:
+    """Tell whether a distribution is a service of the OGC that tells its capabilities (OWS Common 06-121r9 §7)."""
+    return way.protocol == "wms" or (way.protocol in {"http", "other"} and way.format in _SERVICES)
 
 
 def promise(way: Distribution) -> str | None:

@@ -2,6 +2,9 @@
 
 import contextlib
 import http.server
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -187,28 +190,34 @@ def test_a_service_of_hyperslabs_is_asked_for_one_cell(tmp_path: Path) -> None:
                 pass
 
             def do_GET(self) -> None:
-                self.send_response(200 if self.path.startswith("/page") else 301)
+                self.send_response(301 if "/old" in self.path else 404 if "/gone" in self.path else 200)
                 place = server.address.removesuffix("/data") + self.path.replace("/old", "/data")
                 self.send_header("Location", place)
-                body = PAGE if self.path.startswith("/page") else b""
+                body = b"" if "/old" in self.path else PAGE
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
         with listening(Moved) as other:
-            ways = {"grid": server.address, "old": f"{other}/old", "page": f"{other}/page"}
+            ways = {
+                "grid": server.address,
+                "old": f"{other}/old",
+                "page": f"{other}/page",
+                "gone": f"{other}/gone",
+            }
             records = [record(name, ("opendap", address)) for name, address in ways.items()]
             with opened(tmp_path / "home", *records) as catalog:
                 found = probed(catalog, "grid")
                 assert (found["grid"].state, found["grid"].newest) == ("fresh", "2000-01-31T00:00:00Z")
                 cells = [query for asked, query in server.asked if asked.endswith(".dods")]
                 assert cells[-1] in {"sst.sst[6:1:6][20:1:20][25:1:25]", "wind.wind[6:1:6][20:1:20][25:1:25]"}
-                said = told(probed(catalog, "old", "page"))
+                said = told(probed(catalog, "old", "page", "gone"))
+                assert said["gone"] == ("broken", "the remote server answered with status 404")
                 assert said["old"] == ("moved", f"it is at {server.address} now")
                 assert said["page"] == ("broken", "a web page (HTML) is served where data are promised")
 
 
-def test_a_map_service_is_asked_for_its_capabilities(tmp_path: Path) -> None:
+def test_services_are_asked_for_their_capabilities(tmp_path: Path) -> None:
     asked: list[str] = []
 
     class Maps(http.server.BaseHTTPRequestHandler):
@@ -217,21 +226,35 @@ def test_a_map_service_is_asked_for_its_capabilities(tmp_path: Path) -> None:
 
         def do_GET(self) -> None:
             asked.append(self.path)
-            well = "map=a" in self.path and "request=GetCapabilities" in self.path
-            self.send_response(200)
+            well = "map=b" not in self.path and "request=GetCapabilities" in self.path
+            self.send_response(200 if "?" in self.path else 400)
             self.end_headers()
             self.wfile.write(b"<WMS_Capabilities version='1.3.0'>" if well else PAGE)
 
     with listening(Maps) as address:
-        ways = {"a": f"{address}/wms?map=a&REQUEST=GetMap&layers=x", "b": f"{address}/wms?map=b"}
-        records = [record(name, ("wms", one), form="wms") for name, one in ways.items()]
+        records = [
+            record("a", ("wms", f"{address}/wms?map=a&REQUEST=GetMap&layers=x")),
+            record("b", ("wms", f"{address}/wms?map=b")),
+            record("c", ("other", f"{address}/wfs"), form="wfs"),
+            record("ncss", ("other", f"{address}/ncss"), form="ncss"),
+            record("csv", ("other", f"{address}/csv"), form="csv"),
+        ]
         with opened(tmp_path / "home", *records) as catalog:
             found = told(probed(catalog))
     assert sorted(asked) == [
+        "/csv",
+        "/ncss",
+        "/wfs?service=WFS&request=GetCapabilities",
         "/wms?map=a&layers=x&service=WMS&request=GetCapabilities",
         "/wms?map=b&service=WMS&request=GetCapabilities",
     ]
-    assert {name: state for name, (state, _) in found.items()} == {"a": "fresh", "b": "broken"}
+    states = {name: state for name, (state, _) in found.items()}
+    assert states == {
+        "a": "fresh",
+        "b": "broken",
+        "c": "fresh",
+        "csv": "broken",
+    }  # of ncss nothing can be told
 
 
 def test_a_table_is_asked_for_its_last_rows(tmp_path: Path) -> None:
@@ -541,6 +564,38 @@ def test_the_command_probes_and_prints(tmp_path: Path, sample_home: Path) -> Non
     assert printed.stdout.count(b'"state":"fresh"') >= 2
     assert b'"address":"/' not in printed.stdout
     assert b"nowhere" in bienmo("health", "nowhere", home=tmp_path, check=False).stderr
+
+
+def test_the_watch_probes(site: Site, tmp_path: Path) -> None:
+    """The real command, with nothing to harvest: what is due is probed, and it ends when it is told to."""
+    home = tmp_path / "home"
+    with opened(home, record("grid", ("http", f"{site.address}/grid.nc"))):
+        pass
+    sources = tmp_path / "sources.toml"
+    sources.write_text("")
+    command = [
+        sys.executable,
+        "-m",
+        "catalog",
+        "harvest",
+        "--watch",
+        "--home",
+        str(home),
+        "--sources",
+        str(sources),
+    ]
+    allowed = os.environ | {"BIENMO_ALLOW_HOSTS": "127.0.0.1"}
+    process = subprocess.Popen(command, env=allowed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with contextlib.closing(sqlite.open_store(home)) as store:
+            until = time.monotonic() + 60
+            while not store.health("grid") and time.monotonic() < until:
+                time.sleep(0.1)
+            assert [one.state for one in store.health("grid")] == ["fresh"]
+        process.terminate()
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
 
 
 def test_passes_come_by_schedule_beside_harvests_and_end_at_once(site: Site, tmp_path: Path) -> None:

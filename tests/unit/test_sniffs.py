@@ -42,7 +42,11 @@ def way(protocol="http", address="https://example.org/a", **known):
     ("one", "start", "is_wrong"),
     [
         (way(format="csv"), PAGE, True),
-        (way(format="csv"), b"a,b\n", False),
+        (way(format="csv"), b"a,b\n1,2\n", False),
+        (way(format="csv"), b"a,b\n", True),
+        (way(format="csv"), b"a,b\n" * 1_024, False),
+        (way("other", format="wfs"), b"<wfs:WFS_Capabilities>", False),
+        (way("other", format="wfs"), PAGE, True),
         (way(format="csv"), b"PK\x03\x04", False),
         (way(format="csv"), b"%PDF-1.7", True),
         (way(media_type="application/pdf"), PAGE, True),
