@@ -1,6 +1,8 @@
 """A record's score: what it counts, and that saying more never lowers it."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -265,3 +267,9 @@ def test_a_source_has_the_mean_score_and_what_costs_most():
     shares = {gap.code: gap.share for gap in found.gaps}
     assert shares == {"summary": 0.25, "licence": 0.25, "place": 0.25, "units": 0.25, "identifier": 0.5}
     assert summarise("none", 0, [], "2026-01-01T00:00:00Z").score == 0
+
+
+def test_the_page_about_it_lists_what_is_expected():
+    page = (FilePath(__file__).parents[2] / "docs" / "reference" / "quality.md").read_text("utf-8")
+    told = set(re.findall(r"^\| `([a-z-]+)` \| (\d+) \| (.+) \|$", page, re.MULTILINE))
+    assert told == {(e.code, str(e.points), "; ".join(e.sources)) for e in expectations().values()}
