@@ -168,9 +168,13 @@ def _first_bytes(link: Link, url: str) -> bytes:
             return b""
         if answer.status_code not in _GOT:
             raise refused(answer.status_code)
+        found = b""
         with reached():
-            found: bytes = next(iter(answer.iter_content(sniffs.ENOUGH_BYTES)), b"")
-        return found
+            for piece in answer.iter_content(sniffs.ENOUGH_BYTES):  # as small as the server sends them
+                found += piece
+                if len(found) >= sniffs.ENOUGH_BYTES:
+                    break
+        return found[: sniffs.ENOUGH_BYTES]
     finally:
         answer.close()
 

@@ -362,11 +362,21 @@ def test_a_body_that_drips_ends_with_its_time(tmp_path: Path) -> None:
     """FAULTS row 7: neither a body a byte at a time nor one without end holds a pass up."""
 
     class Slow(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def log_message(self, *args: Any) -> None:
             pass
 
         def do_GET(self) -> None:
             self.send_response(200)
+            if "small" in self.path:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for piece in (b"4\r\na,b\n\r\n", b"4\r\n1,2\n\r\n", b"0\r\n\r\n"):
+                    self.wfile.write(piece)
+                    time.sleep(0.1)
+                return
+            self.send_header("Connection", "close")
             self.end_headers()
             piece, pause = (b"a", 0.1) if "drip" in self.path else (b"a" * 65_536, 0)
             with contextlib.suppress(OSError):
@@ -375,12 +385,14 @@ def test_a_body_that_drips_ends_with_its_time(tmp_path: Path) -> None:
                     time.sleep(pause)
 
     with listening(Slow) as address:
-        records = [record(name, ("http", f"{address}/{name}.csv")) for name in ("drip", "endless")]
+        records = [record(name, ("http", f"{address}/{name}.csv")) for name in ("drip", "endless", "small")]
         with opened(tmp_path / "home", *records, fetch_seconds=1.5) as catalog:
             begun = time.monotonic()
             found = told(probed(catalog))
             assert time.monotonic() - begun < 10
-    assert {name: state for name, (state, _) in found.items()} == {"drip": "broken", "endless": "fresh"}
+    assert {name: state for name, (state, _) in found.items()} == {
+        "drip": "broken", "endless": "fresh", "small": "fresh",
+    }  # fmt: skip
     assert "longer than 1.5 s" in found["drip"][1]
 
 
