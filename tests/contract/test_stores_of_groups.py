@@ -299,6 +299,21 @@ def test_a_group_is_found_by_conditions_that_hold_for_different_records_of_it(ki
 
 
 @every_store
+def test_what_changes_of_a_record_changes_its_group(kind: str) -> None:
+    """A value that the leader or a member loses is still the group's while another has it, and no longer."""
+    waves, none = {"themes": ("waves",)}, {}
+    with opened(kind) as store:
+        put(store, entry("a", **waves), entry("b", source="there", **waves))
+        store.tie([tie("here-a", "there-b")])
+        for leads, follows, found in ((none, waves, 1), (waves, none, 1), (none, none, 0), (waves, waves, 1)):
+            for one in (entry("a", **leads), entry("b", source="there", **follows)):
+                store.search(Query())
+                put(store, one)
+            page = store.search(Query(theme="waves"))
+            assert (page.matched, [hit.count for hit in page.facets["theme"]]) == (found, [1] * found)
+
+
+@every_store
 def test_the_past_knows_no_groups_and_no_health(kind: str) -> None:
     with opened(kind) as store:
         run = harvest(store, [entry("a", distributions=ways("x")), entry("b", distributions=ways("x"))])

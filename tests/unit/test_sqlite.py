@@ -92,6 +92,20 @@ def test_the_current_record_is_read_without_its_history(store: sqlite.SqliteStor
     assert store.get("here-a").title.best("vi") == "t2"
 
 
+def test_what_a_run_was_told_is_deleted_goes_with_it(store: sqlite.SqliteStore, tmp_path: Path) -> None:
+    store.put([entry("a")])
+    other = apsw.Connection(str(tmp_path / sqlite.FILE))
+    for state in ("incomplete", "complete"):
+        lease, _ = store.begin("here", holder="x", lease_seconds=60, incremental=True)
+        gone = entry("a").document.model_copy(update={"deleted": True})
+        never = gone.model_copy(update={"native_id": "never"})
+        store.put([Entry(document=document, record=None) for document in (gone, never)], lease=lease)
+        assert other.execute("SELECT native_id FROM deletions").fetchall() == [("a",)]
+        store.finish(lease, state, missed_runs=3, shrink_hold=1)
+        assert other.execute("SELECT count(*) FROM deletions").get == 0
+    other.close()
+
+
 def test_a_search_is_broken_off_at_its_time(tmp_path: Path) -> None:
     """FAULTS row 20: a question that takes too long is refused with a sentence, and the store goes on."""
     store = sqlite.SqliteStore(tmp_path, search_seconds=0)
