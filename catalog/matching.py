@@ -33,6 +33,9 @@ FLOOR = 0.8
 EDITION = "1"
 """What `keys` and `judged` are: records that were judged by another edition are judged again."""
 
+LIKELY = "like:"
+"""How keys begin that identify nothing."""
+
 _SCORES = {"doi": 0.99, "uuid": 0.98, "native-id": 0.96, "address": 0.95}
 _TITLES_AGREE = 0.8
 _TITLES_TOUCH = 0.3
@@ -181,7 +184,7 @@ def keys(record: Record, *, likely: bool = True) -> frozenset[str]:
     found |= {f"id:{name}" for name in _passed_on(record)}
     found |= {f"at:{address}" for address in _addresses(record)}
     if likely:
-        found |= {f"like:{words}" for title in titles_of(record) for words in _title_keys(title)}
+        found |= {f"{LIKELY}{words}" for title in titles_of(record) for words in _title_keys(title)}
     return frozenset(key[:_LONGEST_KEY] for key in found)
 
 
@@ -264,4 +267,14 @@ def _title_keys(title: Title) -> Iterator[str]:
         yield "+".join(rest)
 
 
-__all__ = ["EDITION", "FLOOR", "Judgement", "Rule", "contradiction", "judged", "keys", "plain_address"]
+__all__ = [
+    "EDITION",
+    "FLOOR",
+    "LIKELY",
+    "Judgement",
+    "Rule",
+    "contradiction",
+    "judged",
+    "keys",
+    "plain_address",
+]

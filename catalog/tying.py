@@ -8,7 +8,7 @@ are never tied again by themselves.
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -158,22 +158,18 @@ class Tying:
     def _found(self, record: Record, index: Candidates) -> list[tuple[Judgement, Record]]:
         """The records that are the same dataset as one, by what is said of these two alone."""
         keys = matching.keys(record)
-        near = index.near(record.id, record.source, keys, "like:", _OTHERS)
-        if self._forgotten((*near.twins[:_TWINS], *near.others), index):
-            near = index.near(record.id, record.source, keys, "like:", _OTHERS)
-        found = []
-        for other in filter(None, map(self._given, near.others)):
-            verdict = judged(record, other, near.crowded(record.source, other.source))
-            if verdict is not None:
-                found.append((verdict, other))
-        return found
-
-    def _forgotten(self, ids: Iterable[str], index: Candidates) -> bool:
-        """Forget those of these records that are no more; tell whether there were some."""
-        gone = [record_id for record_id in ids if self._given(record_id) is None]
-        for record_id in gone:
-            index.forget(record_id)
-        return bool(gone)
+        likely = {key for key in keys if key.startswith(matching.LIKELY)}
+        while True:
+            near = index.near(record.id, record.source, keys - likely, likely, _OTHERS)
+            others = [self._given(one) for one in near.others]
+            gone = [one for one, other in zip(near.others, others, strict=True) if other is None]
+            gone += [one for one in near.twins[:_TWINS] if self._given(one) is None]
+            for one in gone:
+                index.forget(one)
+            if not gone:
+                break
+        pairs = ((judged(record, one, near.crowded(record.source, one.source)), one) for one in others if one)
+        return [(verdict, other) for verdict, other in pairs if verdict is not None]
 
     def _given(self, record_id: str) -> Record | None:
         """A current record as its source gave it; None where it is no more."""

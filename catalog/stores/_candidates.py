@@ -15,6 +15,10 @@ from catalog.stores._database import BUSY_MILLISECONDS, safe
 MOST_OF_A_KEY = 200
 """Records that share a key beyond which it says nothing."""
 
+LEAST_LIKELY = 3
+"""Keys that two records share at least where none of them identifies: of five rare words of a title, three."""
+
+_ALL = frozenset({""})
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE records (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL);
@@ -175,33 +179,42 @@ class Candidates:
                 )
             connection.execute("DELETE FROM grouped WHERE id = ?", (record_id,))
 
-    def near(self, record_id: str, source: str, keys: Collection[str], likely: str, most: int) -> Near:
+    def near(
+        self, record_id: str, source: str, keys: Collection[str], likely: Collection[str], most: int
+    ) -> Near:
         """Return the records that share keys with one.
 
         Args:
             record_id: The record.
             source: Its source.
-            keys: Its keys.
-            likely: How keys begin that identify nothing: they are never crowded, and say nothing where many have them.
+            keys: Its keys that identify: one that is shared is enough.
+            likely: Its keys that identify nothing: `LEAST_LIKELY` of them are to be shared, or all there are. They are
+                never crowded, and say nothing where many records have them.
             most: How many others.
         """
         shared: dict[str, int] = {}
         twins: set[str] = set()
         crowds: dict[str, frozenset[str]] = {}
         for key in sorted(keys):
+            rows = [row for row in self._having(key) if row[0] != record_id]
+            places = [source, *(place for _, place in rows)]
+            is_known = len(rows) < MOST_OF_A_KEY - 1
+            crowds[key] = (
+                frozenset(place for place in places if places.count(place) > 1) if is_known else _ALL
+            )
+            twins |= {other for other, place in rows if place == source}
+            for other, place in rows if is_known else ():
+                if place != source:
+                    shared[other] = shared.get(other, 0) + LEAST_LIKELY
+        for key in sorted(likely):
             rows = self._having(key)
-            if len(rows) == MOST_OF_A_KEY:
-                crowds[key] = frozenset({""})
-                continue
-            others = [(other, place) for other, place in rows if other != record_id]
-            if not key.startswith(likely):
-                twins |= {other for other, place in others if place == source}
-                places = [source, *(place for _, place in others)]
-                crowds[key] = frozenset(place for place in places if places.count(place) > 1)
-            for other, place in others:
+            for other, place in rows if len(rows) < MOST_OF_A_KEY else ():
                 if place != source:
                     shared[other] = shared.get(other, 0) + 1
-        ranked = sorted(shared, key=lambda other: (-shared[other], other))
+        least = min(LEAST_LIKELY, max(1, len(likely)))
+        ranked = sorted(
+            (other for other, count in shared.items() if count >= least), key=lambda one: (-shared[one], one)
+        )
         return Near(tuple(ranked[:most]), tuple(sorted(twins)), crowds)
 
     def _having(self, key: str) -> list[tuple[str, str]]:
@@ -217,4 +230,4 @@ def _hashed(key: str) -> int:
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
-__all__ = ["MOST_OF_A_KEY", "Candidates", "Near"]
+__all__ = ["LEAST_LIKELY", "MOST_OF_A_KEY", "Candidates", "Near"]
