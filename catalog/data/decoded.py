@@ -1,4 +1,4 @@
-"""The chunks that were inflated last, kept for whoever asks for their cells again."""
+"""What was inflated last, kept for whoever asks for it again: chunks, or few cells of many chunks."""
 
 import contextlib
 import threading

@@ -38,6 +38,10 @@ class Along:
             range(self.first, self.last + 1, self.step) if self.indices is None else self.indices.tolist()
         )
 
+    def key(self) -> tuple[int, int, int, bytes]:
+        """Return what tells the ascending indices from all others."""
+        return self.first, self.step, self.count, b"" if self.indices is None else self.indices.tobytes()
+
     def widest(self) -> int:
         """Return the greatest distance between two indices that follow each other; 0 where there is one."""
         if self.indices is not None:

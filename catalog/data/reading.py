@@ -23,6 +23,9 @@ from catalog.data.windows import NEAR_BYTES, contiguous, runs, windows
 _DENSE = 4
 """Chunks and rows of which less than the fourth part is asked for are not joined whole."""
 
+_WORTH = 8
+"""How many times as much as was asked for must be inflated, so that what was asked for is kept itself."""
+
 _CHECKSUM = 4
 
 _Bytes = npt.NDArray[np.uint8]
@@ -128,10 +131,29 @@ class Cells:
             out[window.at] = window.cells(buffer, self._stored.dtype)
 
     def _chunked(self, now: _Reading, layout: Chunks, asked: list[Along], found: _Array) -> None:
+        """Read cells of chunks. Of more chunks than are kept, few cells are kept themselves when asked for again."""
         size = layout.nbytes(self._stored.dtype.itemsize)
-        pieces, fd = self._pieces(layout, asked), now.fd
-        if now.cache is not None and not now.cache.takes(len(pieces) * size):
-            now = now._replace(cache=None)
+        pieces = self._pieces(layout, asked)
+        if now.cache is None or now.cache.takes(len(pieces) * size):
+            self._put_all(now, layout, pieces, found)
+            return
+        alone = now._replace(cache=None)
+        few = found.nbytes * _WORTH <= len(pieces) * size and now.cache.takes(found.nbytes)
+        if self._known is None or not few:
+            self._put_all(alone, layout, pieces, found)
+            return
+        key = (self._key, *(one.key() for one in asked))
+        if (known := now.cache.get(key)) is not None:
+            found[...] = known.data.view(self._native).reshape(found.shape)
+            return
+        is_wanted = now.cache.wants(key)
+        self._put_all(alone, layout, pieces, found)
+        if is_wanted:
+            now.cache.put(key, Inflated(found.reshape(-1).view(np.uint8).copy(), shuffled=False))
+
+    def _put_all(self, now: _Reading, layout: Chunks, pieces: list[Piece], found: _Array) -> None:
+        """Put the cells that are asked for of all chunks where they go."""
+        size, fd = layout.nbytes(self._stored.dtype.itemsize), now.fd
         waiting = []
         for piece in pieces:
             if layout.offsets[piece.chunk] < 0:

@@ -1,5 +1,6 @@
 """What the chunk index reads is what netCDF4 and xarray read: the same cells, types, attributes and order."""
 
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -370,6 +371,41 @@ def test_a_changed_zarr_folder_is_refused(tmp_path, form):
     array.attrs["more"] = 1
     with pytest.raises(DataChanged):
         chunks.opened(str(path), known)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"y": slice(None), "x": 7},
+        {"y": slice(39, None, -3), "x": slice(3, 6)},
+        {"y": np.array([5, 2, 31, 2, 9, 11]), "x": slice(0, 2)},
+    ],
+)
+def test_few_cells_of_many_chunks_are_kept_themselves(tmp_path, key):
+    path = tmp_path / "a.nc"
+    values = np.random.default_rng(5).integers(0, 9999, (40, 1600)).astype("i4")
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("y", 40)
+        file.createDimension("x", 1600)
+        file.createVariable("v", ">i4", ("y", "x"), zlib=True, chunksizes=(1, 1600), endian="big")[:] = values
+    oracle = xr.Variable(("y", "x"), values).isel(key).values
+    known, cache = chunks.load(b"".join(chunks.index(str(path)))), chunks.Decoded(70_000)
+    with chunks.opened(str(path), known, cache) as dataset:
+        for _ in range(2):
+            assert np.array_equal(dataset.variables["v"].isel(key).values, oracle)
+        assert cache.held_bytes == len(np.unique(np.arange(40)[key["y"]])) * np.atleast_1d(oracle[0]).size * 4
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "inflated", None)
+            first = dataset.variables["v"].isel(key).values
+            first[...] = -1  # what was answered is the asker's own
+            assert np.array_equal(dataset.variables["v"].isel(key).values, oracle)
+        other = {**key, "x": slice(700, 702)}
+        assert np.array_equal(
+            dataset.variables["v"].isel(other).values, xr.Variable(("y", "x"), values).isel(other).values
+        )
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(DataChanged):
+            _ = dataset.variables["v"].isel(key).values
 
 
 def test_decoded_chunks_are_kept_within_their_budget(tmp_path):
