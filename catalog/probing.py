@@ -9,16 +9,26 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from catalog.data import probes
 from catalog.data.places import LOCAL
 from catalog.data.remote import Reach, host
-from catalog.errors import CatalogError, LimitExceeded, NotSubsettable, TooBusy, Unreachable, WorkerTimeout
+from catalog.errors import (
+    CatalogError,
+    LimitExceeded,
+    NotSubsettable,
+    TooBusy,
+    Unreachable,
+    Withdrawn,
+    WorkerTimeout,
+)
 from catalog.freshness import late
 from catalog.instant import now, of_seconds, seconds
 from catalog.reaching import REST_SECONDS
@@ -38,13 +48,24 @@ AGAIN_SECONDS = 5.0
 MOST_WAYS = 10
 """Distributions of one record that a pass probes; of more, those not probed for longest."""
 
+MOST_WAITING = 2_000
+"""Distributions of one host that wait in a pass; more than a pass comes to. Further ones are left for the next."""
+
 WHOLE_BYTES = 10_000_000
 """Largest file that is read whole for one cell, where its server gives no parts of it; of larger ones, a beginning."""
 
 _ANSWER_BYTES = 50_000_000
-_AT_ONCE, _WAITING, _SOME = 6, 60, 100
+_AT_ONCE, _SOME = 6, 100
 _SLICE = 0.1
 _DAY, _HOUR = 86_400.0, 3_600.0
+_UNNEEDED = {
+    "summary": None,
+    "keywords": (),
+    "variables": (),
+    "parties": (),
+    "lineage": None,
+    "citation": None,
+}
 _LOG = logging.getLogger(__name__)
 
 
@@ -66,22 +87,53 @@ class _Job:
 
 @dataclass
 class _Host:
+    """What waits for a host, how many probes it has, when the next may begin, and whether it is left alone."""
+
+    waiting: deque[_Job] = field(default_factory=deque)
     active: int = 0
     ready: float = 0.0
     rests: bool = False
 
+    def turn(self, moment: float) -> _Job | None:
+        """Take the next job that may begin, if one may."""
+        if not self.waiting or self.active >= MOST_OF_ONE or moment < max(self.ready, self.waiting[0].begin):
+            return None
+        self.active += 1
+        self.ready = moment + (PAUSE_SECONDS if self.waiting[0].place else 0)
+        return self.waiting.popleft()
+
+    def rest(self) -> None:
+        """Leave it alone from now on."""
+        self.rests = True
+        self.waiting.clear()
+
 
 @dataclass
 class _Pass:
-    """What is under way in a pass."""
+    """What is to be done in a pass until a moment, and what is under way."""
 
     until: float
-    waiting: list[_Job] = field(default_factory=list)
+    jobs: Iterator[_Job]
     under_way: dict[Future[Any], _Job] = field(default_factory=dict)
     hosts: dict[str, _Host] = field(default_factory=dict)
+    has_more: bool = True
 
     def host(self, job: _Job) -> _Host:
         return self.hosts.setdefault(job.place, _Host())
+
+    def look(self) -> None:
+        """See who else could be asked: some jobs more, each with its host."""
+        some = list(islice(self.jobs, _SOME))
+        self.has_more = len(some) == _SOME
+        for job in some:
+            known = self.host(job)
+            if not known.rests and len(known.waiting) < MOST_WAITING:
+                known.waiting.append(job)
+
+    def is_over(self) -> bool:
+        """Tell whether there is nothing under way, and nothing that may still begin."""
+        waits = self.has_more or any(known.waiting for known in self.hosts.values())
+        return not self.under_way and not (waits and time.monotonic() < self.until)
 
 
 class Prober:
@@ -109,14 +161,12 @@ class Prober:
             NotFound: There is no such record. Withdrawn: It is no more.
         """
         length = self._catalog.settings.health_seconds if seconds is None else seconds
-        state = _Pass(time.monotonic() + length)
-        jobs = self._jobs(self._named(ids[:limit]) if ids else self._due(limit))
+        records = self._named(ids[:limit]) if ids else self._due(limit)
+        state = _Pass(time.monotonic() + length, self._jobs(records))
         pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe")
         try:
-            while not self._stop():
-                self._begin(state, jobs, pool)
-                if not state.under_way and (not state.waiting or time.monotonic() >= state.until):
-                    return
+            while not self._stop() and not state.is_over():
+                self._begin(state, pool)
                 found = self._ended(state)
                 if found and not self._stop():
                     self._store.note_health(found)
@@ -125,10 +175,9 @@ class Prober:
             pool.shutdown(wait=False, cancel_futures=True)  # at most, what nobody asks for any more
 
     def _named(self, ids: Sequence[str]) -> Iterator[Record]:
-        for record_id in ids:
-            self._store.get(record_id)  # tells one that is no more, or never was
-        for record_id in ids:
-            yield self._given(record_id)
+        yield from [
+            self._given(record_id) for record_id in ids
+        ]  # one that is not there is told before any is probed
 
     def _due(self, limit: int | None) -> Iterator[Record]:
         """Records that are due, each once, whether something of them could be kept or not."""
@@ -141,44 +190,36 @@ class Prober:
                 return
             for record_id in fresh[: None if limit is None else limit - len(seen)]:
                 seen.add(record_id)
-                with contextlib.suppress(CatalogError):  # withdrawn meanwhile
+                with contextlib.suppress(Withdrawn):  # meanwhile
                     yield self._given(record_id)
 
     def _given(self, record_id: str) -> Record:
-        """The record as its source gave it: a leader's members are probed as themselves."""
-        self._store.get(record_id)
+        """What is needed of the record as its source gave it: a leader's members are probed as themselves."""
         record = self._store.history(record_id, limit=1)[-1].record
-        assert record is not None
-        return record
+        if record is None:
+            raise Withdrawn(f"{record_id} was withdrawn")
+        return record.model_copy(update=_UNNEEDED)
 
     def _jobs(self, records: Iterator[Record]) -> Iterator[_Job]:
         for record in records:
             known = {one.address: one for one in self._store.health(record.id)}
             ways = {way.address: way for way in record.distributions if probes.can_be_probed(way)}
             oldest = sorted(ways, key=lambda address: known[address].checked if address in known else "")
+            short = record.model_copy(update={"distributions": ()})
             for address in oldest[:MOST_WAYS]:
-                yield _Job(record, ways[address], known.get(address))
+                yield _Job(short, ways[address], known.get(address))
 
-    def _begin(self, state: _Pass, jobs: Iterator[_Job], pool: ThreadPoolExecutor) -> None:
+    def _begin(self, state: _Pass, pool: ThreadPoolExecutor) -> None:
         """Begin what may begin: there is time, a place, and its host has one."""
         moment = time.monotonic()
         if moment >= state.until:
             return
-        while len(state.waiting) < _WAITING and (job := next(jobs, None)):
-            state.waiting.append(job)
-        for job in [*state.waiting]:
-            known = state.host(job)
-            if known.rests:
-                state.waiting.remove(job)
-            elif (
-                len(state.under_way) < _AT_ONCE
-                and known.active < MOST_OF_ONE
-                and moment >= max(job.begin, known.ready)
-            ):
-                state.waiting.remove(job)
-                known.active += 1
-                known.ready = moment + (PAUSE_SECONDS if job.place else 0)
+        if state.has_more and len(state.under_way) < _AT_ONCE:
+            state.look()
+        for place, known in [*state.hosts.items()]:
+            while len(state.under_way) < _AT_ONCE and (job := known.turn(moment)):
                 state.under_way[pool.submit(self._probe, job.way, state.until - moment)] = job
+                state.hosts[place] = state.hosts.pop(place)  # others come first the next time
 
     def _probe(self, way: Distribution, left: float) -> probes.Found:
         """Read a cell in a process. Raises CatalogError where none could be read."""
@@ -219,14 +260,15 @@ class Prober:
         if not isinstance(error, CatalogError):
             raise error
         if _is_unasked(error):
-            state.host(job).rests = bool(job.place)
+            if job.place:
+                state.host(job).rest()
             return None
         if isinstance(error, NotSubsettable):
             return None
         was_well = job.known is not None and job.known.state != "broken"
         begin = time.monotonic() + AGAIN_SECONDS
         if was_well and not job.is_again and begin < state.until and _is_silence(error):
-            state.waiting.append(replace(job, is_again=True, begin=begin))
+            state.host(job).waiting.append(replace(job, is_again=True, begin=begin))
             return None
         newest = job.known.newest if job.known else None
         return _health(job.record, job.way, "broken", now(), newest=newest, reason=error.message)

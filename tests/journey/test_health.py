@@ -471,6 +471,22 @@ def test_a_host_has_two_probes_at_once_and_rests_where_it_asks_to(
         }  # what was not told is not taken for told
 
 
+def test_hosts_with_many_records_do_not_keep_others_waiting(site: Site, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(files(site.folder)) for _ in range(4)]
+        for other in others:
+            other.before = lambda _: time.sleep(0.2)
+        records = [
+            record(f"a{n:03}", ("other", f"{others[n // 60].address}/grid.nc?{n}")) for n in range(240)
+        ]
+        records.append(record("z", ("other", f"{site.address}/classic.nc")))
+        with opened(tmp_path / "home", *records, remote_readers=8) as catalog:
+            found = probed(catalog, seconds=5)
+    assert "z" in found
+    assert len({one.address.partition("/grid")[0] for one in found.values()}) == 5
+    assert len(found) < 200
+
+
 def test_a_pass_ends_with_its_budget_and_the_next_goes_on(site: Site, tmp_path: Path) -> None:
     records = [record(f"r{n}", ("other", f"{site.address}/grid.nc?{n}")) for n in range(6)]
     with opened(tmp_path / "home", *records) as catalog:
