@@ -12,7 +12,7 @@ from urllib.parse import quote
 from catalog import instant
 from catalog.dialects import _words as clean
 from catalog.dialects._contacts import read_parties
-from catalog.dialects._extent import Notes, time_range
+from catalog.dialects._extent import Notes, duration, time_range
 from catalog.dialects._json import read_json
 from catalog.dialects._licences import licence
 from catalog.dialects._notes import titled
@@ -37,8 +37,6 @@ _NO_DATA = frozenset({
     "service-desc", "service-doc", "predecessor-version", "successor-version", "latest-version", "version-history",
 })  # fmt: skip
 _STREAM = re.compile(r"(?:mqtts?|wss?|ftps?|sftp)://[^\s\"<>]{1,2000}")
-_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
-_SPANS = (604_800, 86_400, 3_600, 60, 1)
 Given = Mapping[str, Any]
 
 
@@ -195,11 +193,8 @@ def _time(value: Any) -> tuple[TimeRange | None, Resolution | None, Notes]:
     interval = given.get("interval")
     pair = interval if isinstance(interval, list) and len(interval) == 2 else [moment, moment]  # noqa: PLR2004
     when, notes = time_range(*(None if end == ".." else end for end in pair))
-    span = _DURATION.fullmatch(clean.words(given.get("resolution"), 60) or "")
-    seconds = (
-        sum(int(part or 0) * size for part, size in zip(span.groups(), _SPANS, strict=True)) if span else 0
-    )
-    return when, Resolution(time=seconds) if seconds else None, notes
+    step = duration(given.get("resolution"))
+    return when, Resolution(time=step) if step else None, notes
 
 
 def _licence(said: Given, links: tuple[Given, ...]) -> Licence | None:

@@ -82,7 +82,7 @@ def _found(place: Path) -> dict[str, Any]:
                     for words in group.msgs
                 ]
         said += [(1, _gap(convention, checker, name, 1, "this check could not be made")) for name in broken]
-    gaps = [untold_gap(gap, place) for _, gap in sorted(said, key=lambda item: -item[0])]
+    gaps = [_untold(gap, place) for _, gap in sorted(said, key=lambda item: -item[0])]
     return {"scores": scores, "gaps": gaps[:MOST_FINDINGS], "left_out": max(0, len(gaps) - MOST_FINDINGS)}
 
 
@@ -110,8 +110,8 @@ def _gap(convention: str, checker: str, name: str, weight: int, words: Any) -> d
     }
 
 
-def untold_gap(gap: dict[str, Any], place: Path) -> dict[str, Any]:
-    """Return a gap whose words tell no folder of this machine."""
+def _untold(gap: dict[str, Any], place: Path) -> dict[str, Any]:
+    """A gap whose words tell no folder of this machine."""
     return {**gap, "text": {code: untold(words, place) for code, words in gap["text"].items()}}
 
 

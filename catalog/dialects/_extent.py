@@ -3,6 +3,7 @@
 Each function gives what it could make of the values, and the notes to keep.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,14 @@ MAX_BOXES = 10_000
 _HALF, _WHOLE, _POLE = 180.0, 360.0, 90.0
 _LEEWAY = 0.1
 _DAY = 86_400.0
+_DURATION = re.compile(
+    r"P(?:([0-9]{1,6})Y)?(?:([0-9]{1,6})M)?(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?"
+    r"(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)S)?)?"
+)
+_SPANS = (31_556_952, 2_629_746, 604_800, 86_400, 3_600, 60, 1)  # a year and a month of mean length
+_DEGREES = re.compile(
+    r"([0-9.]{1,20}(?:[eE][+-]?[0-9]{1,2})?) ?(?:°|deg(?:ree)?s?(?:[_ ](?:east|north|[EN]))?)", re.IGNORECASE
+)
 
 
 def note(code: str, text: str) -> QualityNote:
@@ -154,6 +163,19 @@ def vertical_range(first: Any, last: Any, *, up: bool = False) -> tuple[Vertical
     return VerticalRange(minimum=found[0] + 0.0, maximum=found[-1] + 0.0), ()
 
 
+def duration(value: Any) -> float | None:
+    """Return the seconds of a duration (ISO 8601, `P1D`), its years and months of mean length; None for none."""
+    found = _DURATION.fullmatch((name(value) or "").strip())
+    parts = found.groups() if found else ()
+    return sum(float(part or 0) * size for part, size in zip(parts, _SPANS, strict=False)) or None
+
+
+def _degrees(value: Any) -> Any:
+    """The number of degrees in a text (`0.05 degree`); other values as they are."""
+    found = _DEGREES.fullmatch(value.strip()) if isinstance(value, str) else None
+    return found[1] if found else value
+
+
 def resolution(value: Any) -> Resolution | None:
     """Read mean spacings; what is not a positive number is none."""
     given = mapping(value)
@@ -181,12 +203,15 @@ def from_attributes(attributes: Mapping[str, Any]) -> tuple[Extent, Notes]:
     up = (name(attributes.get("geospatial_vertical_positive")) or "").lower() == "up"
     ends = (attributes.get("geospatial_vertical_min"), attributes.get("geospatial_vertical_max"))
     when, said = time_range(attributes.get("time_coverage_start"), attributes.get("time_coverage_end"))
-    spacing = {key: attributes.get(f"geospatial_{key[:3]}_resolution") for key in ("longitude", "latitude")}
+    spacing = {
+        key: _degrees(attributes.get(f"geospatial_{key[:3]}_resolution")) for key in ("longitude", "latitude")
+    }
+    step = duration(attributes.get("time_coverage_resolution"))
     return Extent(
         boxes=(found,) if found else (),
         vertical=vertical_range(*ends, up=up)[0],
         time=when,
-        resolution=resolution(spacing),
+        resolution=resolution({**spacing, "time": step}),
     ), notes + said
 
 
@@ -203,9 +228,16 @@ def agreed(said: Extent, claimed: Extent) -> tuple[Extent, Notes]:
         boxes=said.boxes or claimed.boxes,
         vertical=said.vertical or claimed.vertical,
         time=said.time or claimed.time,
-        resolution=said.resolution or claimed.resolution,
+        resolution=_filled(said.resolution, claimed.resolution),
     )
     return joined, notes
+
+
+def _filled(said: Resolution | None, claimed: Resolution | None) -> Resolution | None:
+    """The spacings that coordinates say, and of the axes that they say nothing of what is claimed."""
+    if said is None or claimed is None:
+        return said or claimed
+    return claimed.model_copy(update=said.model_dump(exclude_none=True))
 
 
 def _differ(code: str, claim: str, fact: str) -> QualityNote:

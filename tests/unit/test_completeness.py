@@ -17,7 +17,9 @@ from catalog.completeness import (
     expectations,
     summarise,
 )
+from catalog.dialects import acdd
 from catalog.record import Record
+from catalog.source import Document
 
 BARE: dict[str, Any] = {
     "id": "s-x", "source": "s", "native_id": "sst_tonkin.nc", "title": {"und": "sst tonkin"},
@@ -254,6 +256,34 @@ def test_saying_one_thing_more_never_lowers_the_score(more):
         less = {**less, "title": less.get("title") or BARE["title"]}
         assert lost(less) >= lost(more) - 0.01, path
         assert scored(less).score <= scored(more).score, path
+
+
+# --- what is advised is read
+
+
+def test_a_netcdf_file_with_all_the_attributes_that_are_advised_scores_all():
+    examples = re.findall(
+        r'(\w+) = ("[^"]*"|[\d.]+)', "\n".join(e.text.words["en"] for e in expectations().values())
+    )
+    attributes = {name: value.strip('"') for name, value in examples}
+    attributes |= {
+        "summary": "Daily sea surface temperature. " * 5, "creator_name": "An Institute", "publisher_name": "A Portal",
+        "title_vi": "Nhiệt độ mặt biển", "citation": "An Institute (2021)", "history": "measured by satellites",
+        "metadata_link": "https://example.org/sst", "update_frequency": "daily",
+    }  # fmt: skip
+    assert {"geospatial_lat_resolution", "time_coverage_resolution", "license", "doi"} <= attributes.keys()
+    own = {"standard_name", "units", "long_name", "long_name_vi"}
+    temp = {"standard_name": "sea_water_temperature"} | {
+        name: attributes[name] for name in own & attributes.keys()
+    }
+    header = {
+        "format": "netcdf4",
+        "attributes": {name: value for name, value in attributes.items() if name not in own},
+        "variables": [{"name": "temp", "attributes": temp}],
+        "file": {"path": "sst.nc", "size": 1},
+    }
+    document = Document(source="s", native_id="sst.nc", content=b"x")
+    assert appraise(acdd.read_header(document, header)).gaps == ()
 
 
 # --- a source

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.dialects._extent import agreed, box, from_attributes, spanned, time_range
+from catalog.dialects._extent import agreed, box, duration, from_attributes, spanned, time_range
 from catalog.record import BBox, Extent, Resolution, TimeRange
 
 WORLD = BBox(west=-180, south=-1, east=180, north=25)
@@ -141,3 +141,30 @@ def test_ranges_of_time_become_the_one_around_them(ranges, whole):
 
     found = spanned([TimeRange(start=moment(first), end=moment(last)) for first, last in ranges])
     assert (found and (found.start, found.end)) == (whole and tuple(map(moment, whole)))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("P1D", 86_400), ("PT1H", 3_600), ("P1W", 604_800), ("P1Y", 31_556_952), ("P1M", 2_629_746), ("PT0.5S", 0.5),
+        (" P1DT12H ", 129_600), ("P", None), ("PT", None), ("PT0S", None), ("1 day", None), ("P-1D", None),
+        ("P" + "9" * 40 + "D", None), (5, None), (None, None),
+    ],
+)  # fmt: skip
+def test_durations_are_read_as_iso_8601_writes_them(said, seconds):
+    assert duration(said) == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "degrees"),
+    [
+        ("0.05 degree", 0.05), ("0.25°", 0.25), ("0.1", 0.1), (0.5, 0.5), ("1 degrees_north", 1), ("4 km", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_resolutions_that_are_claimed_fill_what_coordinates_do_not_say(said, degrees):
+    claimed, _ = from_attributes({"geospatial_lat_resolution": said, "time_coverage_resolution": "P1D"})
+    assert claimed.resolution == Resolution(latitude=degrees, time=86_400)
+    facts = Extent(resolution=Resolution(longitude=2, latitude=3))
+    assert agreed(facts, claimed)[0].resolution == Resolution(longitude=2, latitude=3, time=86_400)
+    assert agreed(facts, Extent())[0].resolution == facts.resolution
