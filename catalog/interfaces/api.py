@@ -49,11 +49,12 @@ def datasets(catalog: Catalog, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Answer a search: numberMatched, numberReturned, items, facets, links. Raises BadRequest."""
     question = parse(parameters)
     page = catalog.search(question)
-    states = {} if question.asof else catalog.healths.states(page.items)
+    states = catalog.healths.states(page.items) if question.asof is None else {}
+    known = [{"health": states.get(record.id)} if question.asof is None else {} for record in page.items]
     return {
         "numberMatched": page.matched,
         "numberReturned": len(page.items),
-        "items": [_item(record, question.asof) | {"health": states.get(record.id)} for record in page.items],
+        "items": [_item(one, question.asof) | its for one, its in zip(page.items, known, strict=True)],
         "facets": {name: [hit.model_dump() for hit in hits] for name, hits in page.facets.items()},
         "links": _page_links(question, page, parameters),
     }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from catalog.errors import NotFound
-from catalog.record import Distribution, Record, Text, Variable
+from catalog.record import BBox, Distribution, Extent, Record, Text, TimeRange, Variable
 from catalog.search import FACETS, Query, answers, facets_of
 from catalog.stores import Entry, Health, Store, Tie
 from catalog.uniting import united
@@ -296,6 +296,21 @@ def test_a_group_is_found_by_conditions_that_hold_for_different_records_of_it(ki
         for word in (store.ties, store.untie, store.health):
             with pytest.raises(NotFound):
                 word("here-nothing")
+
+
+@every_store
+def test_a_group_is_found_by_where_and_when_any_of_its_records_is(kind: str) -> None:
+    here, when = (
+        BBox.of(105, 17, 110, 22),
+        TimeRange(start="2019-01-01T00:00:00Z", end="2019-12-31T00:00:00Z"),
+    )
+    with opened(kind) as store:
+        put(store, entry("a"), entry("b", source="there", extent=Extent(boxes=(here,))))
+        put(store, entry("c", source="yonder", extent=Extent(time=when)))
+        asked = Query(bbox=here, time=("2019-02-23T00:00:00Z", None))
+        assert store.search(asked).matched == 0
+        store.tie([tie("here-a", "there-b"), tie("here-a", "yonder-c")])
+        assert [record.id for record in store.search(asked).items] == ["here-a"]
 
 
 @every_store
