@@ -619,6 +619,19 @@ def test_only_three_complete_misses_in_a_row_withdraw(
 
 
 @every_store
+@pytest.mark.parametrize("again", [entry("d9"), entry("d9", "changed"), bad("d9")])
+def test_a_dataset_seen_again_is_missed_from_nought(kind: str, again: Entry) -> None:
+    """Whatever sees it, be it a run of changes, or one that breaks off, or its document has gone bad."""
+    with opened(kind) as store:
+        harvest(store, entries(range(10)))
+        for state, incremental in (("complete", False), ("complete", True), ("incomplete", False)):
+            missed = [harvest(store, entries(range(9))) for _ in range(2)]
+            assert [(run.missing, run.withdrawn) for run in missed] == [(1, 0)] * 2
+            harvest(store, [*entries(range(9)), again], state=state, incremental=incremental)
+        assert [harvest(store, entries(range(9))).withdrawn for _ in range(3)] == [0, 0, 1]
+
+
+@every_store
 def test_a_refused_write_leaves_nothing(kind: str) -> None:
     with opened(kind) as store:
         lost = Lease(source="here", run=7, holder="nobody")
