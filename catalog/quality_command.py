@@ -79,7 +79,8 @@ def _tell_records(appraisals: Sequence[Any], *, lang: str, as_json: bool) -> Non
 
 def _words(gap: Any, lang: str) -> str:
     more = f" (+{gap.lacking - len(gap.about)})" if gap.lacking > len(gap.about) else ""
-    return gap.text.best(lang) + (f" [{', '.join(gap.about)}{more}]" if gap.about else "")
+    names = f" [{', '.join(gap.about)}{more}]" if gap.about else ""
+    return f"{gap.text.best(lang)}{names}"
 
 
 def _tell_sources(summaries: Sequence[Any], *, lang: str, as_json: bool) -> None:
