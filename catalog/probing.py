@@ -2,7 +2,8 @@
 
 A pass takes the records that were not probed for longest, and stops when its time is over; the next one goes on. No
 host has more than two probes at once, nor one begun within a quarter of a second of another. A host that does not
-answer, or asks to be left alone, is left alone for the rest of the pass, and what was not asked is not told of.
+answer is asked once a minute, and one that asks to be left alone is, for the rest of the pass; what was not asked is
+not told of.
 """
 
 import contextlib
@@ -45,6 +46,9 @@ PAUSE_SECONDS = 0.25
 AGAIN_SECONDS = 5.0
 """After so long what was well before is probed again, before silence is taken for its end."""
 
+MOST_PUT_OFFS = 10
+"""How often a host that does not answer is tried again in a pass, after the minute that it is left alone."""
+
 MOST_WAYS = 10
 """Distributions of one record that a pass probes; of more, those not probed for longest."""
 
@@ -56,7 +60,7 @@ WHOLE_BYTES = 10_000_000
 
 _ANSWER_BYTES = 50_000_000
 _AT_ONCE, _SOME = 6, 100
-_SLICE = 0.1
+_SLICE, _MOST_SAID = 0.1, 1_000
 _DAY, _HOUR = 86_400.0, 3_600.0
 _UNNEEDED = {
     "summary": None,
@@ -92,20 +96,27 @@ class _Host:
     waiting: deque[_Job] = field(default_factory=deque)
     active: int = 0
     ready: float = 0.0
+    put_offs: int = 0
     rests: bool = False
 
     def turn(self, moment: float) -> _Job | None:
         """Take the next job that may begin, if one may."""
-        if not self.waiting or self.active >= MOST_OF_ONE or moment < max(self.ready, self.waiting[0].begin):
+        most = 1 if self.put_offs else MOST_OF_ONE
+        if not self.waiting or self.active >= most or moment < max(self.ready, self.waiting[0].begin):
             return None
         self.active += 1
         self.ready = moment + (PAUSE_SECONDS if self.waiting[0].place else 0)
         return self.waiting.popleft()
 
-    def rest(self) -> None:
-        """Leave it alone from now on."""
-        self.rests = True
-        self.waiting.clear()
+    def refused(self, job: _Job, seconds: float | None) -> None:
+        """Ask again after so many seconds, one at a time; where that is not told, or came often, not in this pass."""
+        self.put_offs += 1
+        if seconds is None or self.put_offs > MOST_PUT_OFFS:
+            self.rests = True
+            self.waiting.clear()
+        else:
+            self.waiting.appendleft(job)
+            self.ready = time.monotonic() + seconds
 
 
 @dataclass
@@ -261,7 +272,7 @@ class Prober:
             raise error
         if _is_unasked(error):
             if job.place:
-                state.host(job).rest()
+                state.host(job).refused(job, error.details.get("retry_after"))
             return None
         if isinstance(error, NotSubsettable):
             return None
@@ -283,8 +294,18 @@ def judged(record: Record, way: Distribution, found: probes.Found, moment: str) 
     return _health(record, way, state, moment, newest=newest, reason=said)
 
 
-def _health(record: Record, way: Distribution, state: Any, moment: str, **known: Any) -> Health:
-    return Health(id=record.id, address=way.address, state=state, since=moment, checked=moment, **known)
+def _health(  # noqa: PLR0913 - what is known of a distribution
+    record: Record, way: Distribution, state: Any, moment: str, *, newest: str | None, reason: str
+) -> Health:
+    return Health(
+        id=record.id,
+        address=way.address,
+        state=state,
+        since=moment,
+        checked=moment,
+        newest=newest,
+        reason=reason[:_MOST_SAID],
+    )
 
 
 def _is_unasked(error: CatalogError) -> bool:

@@ -348,7 +348,7 @@ def test_a_stalled_server_is_asked_again_before_it_is_called_broken(site: Site, 
         assert told(probed(catalog, "slow"))["slow"][0] == "broken"
         assert len([path for _, path, _ in site.asked if "grid" in path]) == 1  # of what is broken, once
         since = [one.since for one in catalog.store.health("slow")]
-        assert probed(catalog, "slow") == {}  # three silences: it is left alone for a minute
+        assert probed(catalog, "slow", seconds=1) == {}  # three silences: it is left alone for a minute
         assert [one.since for one in catalog.store.health("slow")] == since
     stop.set()
     stalled[0] = False
@@ -356,6 +356,21 @@ def test_a_stalled_server_is_asked_again_before_it_is_called_broken(site: Site, 
         (again,) = probed(catalog, "slow").values()
         assert again.state == "fresh"
         assert seconds(again.since) > seconds(since[0])
+
+
+def test_a_dead_host_is_tried_now_and_then(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three silences one at a time, after a while each; more than a few times in a pass, no more."""
+    monkeypatch.setattr(probing, "REST_SECONDS", 0.4)
+    monkeypatch.setattr(probing, "MOST_PUT_OFFS", 4)
+    site.instead = lambda handler: handler.send_error(503) is None
+    records = [record(f"r{n}", ("http", f"{site.address}/{n}.nc")) for n in range(12)]
+    with opened(tmp_path / "home", *records) as catalog:
+        found = told(probed(catalog, seconds=40))
+    assert 5 <= len(found) < 12
+    assert {state for state, _ in found.values()} == {"broken"}
+    assert len(site.asked) == len(found)
 
 
 def test_a_body_that_drips_ends_with_its_time(tmp_path: Path) -> None:
@@ -585,6 +600,21 @@ def test_it_shows_wherever_the_record_does(site: Site, tmp_path: Path) -> None:
             assert words in page
             found = client.get(f"/?q=nhiet+do&lang={lang}").text
             assert words in found
+
+
+def test_what_a_server_says_stays_words(tmp_path: Path) -> None:
+    """FAULTS row 23: what a stranger's server answers with is told, and runs nowhere."""
+    with opened(tmp_path / "home", record("a", ("http", "https://example.org/a.nc"))) as catalog:
+        known = {"address": "https://example.org/a.nc", "since": now(), "checked": now()}
+        said = "it says <script>alert(1)</script>"
+        catalog.store.note_health([Health(id="a", state="broken", reason=said, **known)])
+        with TestClient(create_app(catalog)) as client:
+            page = client.get("/datasets/a").text
+            assert "<script" not in page
+            assert "&lt;script&gt;" in page
+            told = client.get("/api/datasets/a/health")
+            assert told.json()["distributions"][0]["reason"] == said
+            assert told.headers["x-content-type-options"] == "nosniff"
 
 
 def test_the_command_probes_and_prints(tmp_path: Path, sample_home: Path) -> None:
