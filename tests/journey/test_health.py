@@ -14,6 +14,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from fastapi.testclient import TestClient
 
 from catalog import probing
@@ -164,6 +165,25 @@ def test_where_ranges_are_not_given_a_large_file_is_known_by_its_beginning(
         "grid": "fresh", "large": "fresh", "page": "broken",
     }  # fmt: skip
     assert "HTML" in found["page"][1]
+
+
+def test_zarr_groups_are_read_by_their_chunks(site: Site, tmp_path: Path) -> None:
+    """Of one whose metadata are not consolidated nobody can read a cell from afar; that it is there is seen."""
+    with xr.open_dataset(site.folder / "grid.nc", decode_cf=False) as data:
+        for name, whole in (("good", True), ("torn", True), ("plain", False)):
+            data[["sst"]].to_zarr(site.folder / f"{name}.zarr", zarr_format=2, consolidated=whole)
+    for chunk in (site.folder / "torn.zarr" / "sst").glob("[0-9]*"):
+        chunk.write_bytes(PAGE)
+    (site.folder / "page.zarr").mkdir()
+    (site.folder / "page.zarr" / ".zmetadata").write_bytes(PAGE)
+    names = ("good", "torn", "plain", "page", "none")
+    records = [record(name, ("http", f"{site.address}/{name}.zarr")) for name in names]
+    with opened(tmp_path / "home", *records) as catalog:
+        found = probed(catalog)
+    assert {name: one.state for name, one in found.items()} == {
+        "good": "fresh", "torn": "broken", "plain": "fresh", "page": "broken", "none": "broken",
+    }  # fmt: skip
+    assert (found["good"].newest, found["plain"].newest) == ("2000-01-31T00:00:00Z", None)
 
 
 def test_a_permanent_redirect_to_data_that_read_is_a_move(site: Site, tmp_path: Path) -> None:
