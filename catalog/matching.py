@@ -27,7 +27,7 @@ from catalog.record import Distribution, Model, Record
 from catalog.vocabulary.titles import Title
 
 Rule = Literal["doi", "uuid", "native-id", "address", "likeness"]
-FLOOR = 0.8
+FLOOR = 0.85
 """The likeness from which on two records without a common identifier are one dataset."""
 
 EDITION = "1"
@@ -41,7 +41,7 @@ _TITLES_AGREE = 0.8
 _TITLES_TOUCH = 0.3
 _TITLES_ALIKE = 0.55
 _WEIGHTS = {"title": 0.5, "place": 0.2, "time": 0.15, "variables": 0.15}
-_PARTS_ALIKE = 0.4
+_PARTS_ALIKE = 0.5
 _UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 _DOI = re.compile(r"doi\.org/(10\.\d{4,9}/[^\s?#]+)", re.IGNORECASE)
 _ERDDAP = re.compile(r"(.*/erddap)/(?:griddap|tabledap|info|wms|files)/([^/.]+)(?:[./].*)?", re.IGNORECASE)

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.matching import EDITION, FLOOR, contradiction, judged, keys, plain_address
-from catalog.record import BBox, Distribution, Extent, Party, Record, Text, TimeRange, Variable
+from catalog.record import (
+    BBox,
+    Distribution,
+    Extent,
+    Party,
+    Record,
+    Resolution,
+    Text,
+    TimeRange,
+    Variable,
+    VerticalRange,
+)
 from catalog.vocabulary.titles import read_title
 from labelled import Pair, labelled_pairs, labelled_records
 
@@ -164,6 +175,66 @@ def test_likeness_needs_two_facts_and_a_name_or_organisation() -> None:
     assert judged(record("a", nameless, **known), record("b", nameless, **known)) is not None
     later = {**common, "extent": extent(start="2010-01-01T00:00:00Z", end=None)}
     assert judged(record("a", **common), record("b", **later)) is None, "a tenth of the time in common"
+
+
+def test_an_id_that_portals_pass_on_is_none_of_two_strangers() -> None:
+    ours = {"native_id": "tonkin_sst"}
+    assert judged(record("a", "Whales of Nha Trang", **ours), record("b", "Hòn Dấu tides", **ours)) is None
+    known = {**ours, "parties": (Party(name="Institute of Oceanography"),)}
+    a, b = record("a", "OISST fields, Tonkin", **known), record("b", "OISST", **known)
+    assert judged(a, b) is not None, "one organisation, and titles that touch"
+    assert judged(a, b.model_copy(update={"parties": ()})) is None
+
+
+def test_likeness_has_a_floor() -> None:
+    box = Extent(boxes=(BBox.of(105, 17, 110, 22),))
+    assert judged(record("a", extent=box), record("b", extent=box)) is None, "one fact is too little"
+    half = extent("2001-01-01T00:00:00Z", "2006-06-01T00:00:00Z", (105, 17, 107.6, 22))
+    assert judged(record("a", extent=extent()), record("b", extent=half)) is None, (
+        "half of the place and time"
+    )
+    most = extent("2001-01-01T00:00:00Z", "2009-01-01T00:00:00Z", (105, 17, 109, 22))
+    assert judged(record("a", extent=extent()), record("b", extent=most)) is not None
+
+
+def test_what_one_title_names_alone_is_to_be_found_in_the_other_record() -> None:
+    plain = record("a", "OISST, Gulf of Tonkin", extent=extent())
+    for title in ("OISST, Gulf of Tonkin, 25 km", "OISST v2, Gulf of Tonkin", "OISST anomaly, Gulf of Tonkin",
+                  "OISST, Gulf of Tonkin, daily", "OISST 1999, Gulf of Tonkin"):  # fmt: skip
+        assert judged(plain, record("b", title, extent=extent())) is None, title
+    steps = Resolution(longitude=0.25, latitude=0.25, time=86_400)
+    known = plain.model_copy(update={"extent": extent().model_copy(update={"resolution": steps})})
+    for title in (
+        "OISST, Gulf of Tonkin, 1/4°",
+        "OISST, vịnh Bắc Bộ, hàng ngày",
+        "OISST 2001-2010, Gulf of Tonkin",
+    ):
+        assert judged(known, record("b", title, extent=extent())) is not None, title
+
+
+def test_what_is_measured_contradicts_whatever_else_agrees() -> None:
+    def placed(
+        source: str, box: tuple[float, ...] = (105, 17, 110, 22), title: str = "SST", **fields: object
+    ) -> Record:
+        return record(source, title, doi="10.1234/x", extent=Extent(boxes=(BBox.of(*box),), **fields))
+
+    def at(metres: float) -> VerticalRange:
+        return VerticalRange(minimum=metres, maximum=metres)
+
+    assert judged(placed("a"), placed("b")) is not None
+    assert judged(placed("a", vertical=at(0)), placed("b", vertical=at(0.5))) is not None
+    assert judged(placed("a", vertical=at(0)), placed("b", vertical=at(100))) is None
+    for axis, one, other in (
+        ("longitude", 0.05, 0.25),
+        ("latitude", 0.05, 0.25),
+        ("time", 86_400.0, 2_630_000.0),
+    ):
+        steps = [Resolution(**{axis: step}) for step in (one, other)]
+        assert judged(placed("a", resolution=steps[0]), placed("b", resolution=steps[1])) is None
+        assert judged(placed("a", resolution=steps[0]), placed("b", resolution=steps[0])) is not None
+    monthly = Resolution(time=2_630_000)
+    assert judged(placed("a", title="Daily SST"), placed("b", title="SST", resolution=monthly)) is None
+    assert judged(placed("a", (179.99, 0, 179.99, 0)), placed("b", (-179.99, 0, -179.99, 0))) is not None
 
 
 def test_titles_in_both_languages_are_one() -> None:

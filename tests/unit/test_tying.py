@@ -16,6 +16,7 @@ from catalog.record import BBox, Distribution, Extent, Party, Record, Text, Time
 from catalog.search import Query
 from catalog.source import Document
 from catalog.stores import Entry, Store, memory
+from catalog.stores._candidates import MOST_OF_A_KEY, Candidates
 from catalog.tying import FILE, Tying
 from labelled import labelled_pairs, labelled_records
 
@@ -78,6 +79,29 @@ def test_the_leader_can_be_cut_and_stays_the_leader(kind: str) -> None:
 
 
 @every_store
+def test_a_group_keeps_its_leader(kind: str) -> None:
+    way = Distribution(protocol="opendap", address="https://c.example/thredds/dodsC/x", format="opendap")
+    with opened(kind) as (store, tied):
+        store.put([entry("b"), entry("d")])
+        tied.look()
+        store.put([entry("a"), entry("c", distributions=(way,))])
+        tied.look()
+        assert groups(tied) == [("b-sst", "a-sst", "c-sst", "d-sst")]
+
+
+@every_store
+def test_a_group_has_no_two_records_of_a_source(kind: str) -> None:
+    """b says that it is both records of a, by two identifiers: it is only the one of them."""
+    ids = [f"9d0c6b2e-7c55-4b5e-9f0a-1234567890a{at}" for at in range(2)]
+    with opened(kind) as (store, tied):
+        store.put([entry("a", name, doi=None) for name in ids])
+        store.put([entry("b", ids[0], doi=None, landing_page=f"https://b.example/m/{ids[1]}")])
+        tied.look()
+        ((leader, member),) = groups(tied)
+        assert {leader.partition("-")[0], member.partition("-")[0]} == {"a", "b"}
+
+
+@every_store
 def test_two_groups_become_one_where_something_is_both(kind: str) -> None:
     same = {"doi": None, "extent": Extent(boxes=(BBox.of(105, 17, 110, 22),))}
     uuid, other = "9d0c6b2e-7c55-4b5e-9f0a-1234567890aa", "9d0c6b2e-7c55-4b5e-9f0a-1234567890ab"
@@ -124,7 +148,9 @@ def test_what_several_records_of_a_source_have_says_nothing_until_one_is_left(ki
         lease, _ = store.begin("b", holder="me", lease_seconds=60)
         store.put([entry("b")], lease=lease)
         assert store.finish(lease, "complete", missed_runs=1, shrink_hold=1).withdrawn == 1
-        assert tied.look(again=True).tied == 1
+        assert tied.look().tied == 0, "nothing changed"
+        store.put([entry("a", summary=Text.of("changed"))])
+        assert tied.look().tied == 1, "the twin that is no more is forgotten as it is met"
         assert groups(tied) == [("a-sst", "b-sst")]
 
 
@@ -214,6 +240,23 @@ def test_the_index_is_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     other.put([entry("z")], lease=lease)
     other.finish(lease, "complete", missed_runs=3, shrink_hold=1)
     assert Tying(other, tmp_path).look().judged == 1
+
+
+def test_candidates_share_an_identifier_or_three_rare_words(tmp_path: Path) -> None:
+    index = Candidates(tmp_path / FILE, "1")
+    index.note(
+        1,
+        [("b", "here", {"doi:x"}), ("c", "here", {"like:1"}), ("d", "here", {"like:1", "like:2", "like:3"})],
+    )
+    likely = {f"like:{at}" for at in range(1, 5)}
+    assert index.near("a", "there", {"doi:x"}, likely, 10).others == ("b", "d")
+    assert index.near("a", "there", {"doi:x"}, likely, 1).others == ("b",)
+    assert index.near("a", "there", set(), {"like:1"}, 10).others == ("c", "d"), "it has no more"
+    assert index.near("a", "here", {"doi:x"}, likely, 10).twins == ("b",)
+    index.note(2, [(f"e{at}", "everywhere", {"doi:x", "like:1"}) for at in range(MOST_OF_A_KEY)])
+    crowd = index.near("a", "there", {"doi:x"}, {"like:1"}, 10)
+    assert (crowd.others, crowd.crowded("nowhere")) == ((), {"doi:x"})
+    index.close()
 
 
 def test_a_pass_that_is_broken_off_goes_on(tmp_path: Path) -> None:
