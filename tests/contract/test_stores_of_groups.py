@@ -358,6 +358,20 @@ def test_what_an_operator_took_apart_stays_apart_through_withdrawal_and_new_ties
 
 
 @every_store
+def test_an_operator_who_ties_what_was_apart_ends_that(kind: str) -> None:
+    with opened(kind) as store:
+        put(store, *(entry("d", source=source) for source in ("a", "b")))
+        store.tie([tie("a-d", "b-d")])
+        store.untie("a-d")
+        assert store.tie([tie("a-d", "b-d")]) == 0
+        assert store.tie([tie("a-d", "b-d", "operator")]) == 1
+        delete(store, "b", "d")
+        assert store.ties("a-d") == ()
+        put(store, entry("d", source="b"))
+        assert store.tie([tie("a-d", "b-d")]) == 1, "what a withdrawal ended is not apart"
+
+
+@every_store
 def test_a_tie_that_is_turned_keeps_why_it_was_made(kind: str) -> None:
     with opened(kind) as store:
         put(store, *(entry("d", source=source) for source in ("a", "b", "c")))
@@ -395,6 +409,17 @@ def test_records_with_broken_data_come_last_by_relevance_only(kind: str) -> None
         note("y", "broken")
         put(store, entry("d0", "tide", distributions=ways("z")))
         assert (order(), store.health("here-d0")) == ("012", ())
+
+
+@every_store
+def test_a_state_is_known_since_it_was_found_first(kind: str) -> None:
+    with opened(kind) as store:
+        put(store, entry("a", distributions=ways("x")))
+        for day, state in enumerate(("broken", "broken", "fresh", "fresh"), start=1):
+            one = Health(id="here-a", address="x", state=state, since=moment(day), checked=moment(day))
+            store.note_health([one])
+            since = moment({"broken": 1, "fresh": 3}[state])
+            assert store.health("here-a") == (one.model_copy(update={"since": since}),)
 
 
 @every_store

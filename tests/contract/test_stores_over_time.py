@@ -401,6 +401,26 @@ def test_moments_go_on_though_the_clock_goes_back(kind: str, monkeypatch: pytest
 
 
 @every_store
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_version_ends_as_the_next_begins(kind: str, noted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At that moment the next is there alone, be the old one found by what was noted of it, or read."""
+    with opened(kind) as store:
+        if not noted:
+            monkeypatch.setattr(store, "_note_past", lambda: None, raising=False)
+        for listed in ([entry("a", "wave one")], [entry("a", "wave two")]):
+            harvest(store, [entry("b", "wave"), *listed])
+        for _ in range(3):
+            harvest(store, [entry("b", "wave")], shrink_hold=0.5)
+        versions = store.history("here-a")
+        assert [version.record is None for version in versions] == [False, False, True]
+        for version in versions:
+            found = store.search(Query(q="wave", asof=version.valid_from))
+            wanted = [version.record] if version.record else []
+            assert [record for record in found.items if record.id == "here-a"] == wanted
+            assert found.matched == found.facets["source"][0].count == 1 + len(wanted)
+
+
+@every_store
 def test_any_instant_may_be_asked(kind: str) -> None:
     with opened(kind) as store:
         run = harvest(store, [entry("a")])

@@ -106,6 +106,21 @@ def test_what_a_run_was_told_is_deleted_goes_with_it(store: sqlite.SqliteStore, 
     other.close()
 
 
+@pytest.mark.parametrize("word", ["rollback", "release", "drop"])
+def test_what_a_held_run_missed_goes_with_what_is_decided(
+    word: str, store: sqlite.SqliteStore, tmp_path: Path
+) -> None:
+    other = apsw.Connection(str(tmp_path / sqlite.FILE))
+    for names in ("ab", "a"):
+        lease, run = store.begin("here", holder="x", lease_seconds=60)
+        store.put([entry(name) for name in names], lease=lease)
+        store.finish(lease, "complete", missed_runs=3, shrink_hold=0.2)
+    assert other.execute("SELECT native_id FROM held").fetchall() == [("b",)]
+    getattr(store, word)(run.id)
+    assert other.execute("SELECT count(*) FROM held").get == 0
+    other.close()
+
+
 def test_a_search_is_broken_off_at_its_time(tmp_path: Path) -> None:
     """FAULTS row 20: a question that takes too long is refused with a sentence, and the store goes on."""
     store = sqlite.SqliteStore(tmp_path, search_seconds=0)
