@@ -1,7 +1,7 @@
 """Which records share a key, in a file of its own: a cache, made again where it is missing or of another edition."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -61,29 +61,25 @@ class Candidates:
         safe(apsw.sqlitelibversion())
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        try:
-            self._open(edition)
-        except (apsw.Error, StoreError):
-            self._drop()
-            self._open(edition)
+        if not self._is_open(edition):
+            self._connection.close()
+            path.unlink(missing_ok=True)
+            self._is_open(edition)
 
-    def _open(self, edition: str) -> None:
+    def _is_open(self, edition: str) -> bool:
+        """Open the file, and tell whether it can be used: not one that is damaged, or of another edition."""
         self._connection = apsw.Connection(str(self._path))
         self._connection.set_busy_timeout(BUSY_MILLISECONDS)
-        self._connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
-        with self._write() as connection:
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get:
-                connection.execute(_SCHEMA)
-                connection.execute("INSERT INTO meta VALUES ('edition', ?), ('mark', 0)", (edition,))
-            found = connection.execute("SELECT value FROM meta WHERE key = 'edition'").get
-        if found != edition:
-            raise StoreError(f"{self._path.name} was made by another edition")
-
-    def _drop(self) -> None:
-        self._connection.close()
-        for ending in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self._path.with_name(self._path.name + ending).unlink()
+        try:
+            with self._write() as connection:
+                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get:
+                    connection.execute(_SCHEMA)
+                    connection.execute("INSERT INTO meta VALUES ('edition', ?), ('mark', 0)", (edition,))
+                return bool(connection.execute("SELECT value FROM meta WHERE key = 'edition'").get == edition)
+        except StoreError as error:
+            if isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError | apsw.SQLError):
+                return False
+            raise
 
     @contextmanager
     def _write(self) -> Iterator[apsw.Connection]:
@@ -97,7 +93,18 @@ class Candidates:
                     self._connection.execute("ROLLBACK")
                 raise
         except apsw.Error as error:
-            raise StoreError(f"{self._path.name}: {error}") from error
+            raise self._unusable(error) from error
+
+    def _rows(self, question: str, *given: str | int) -> list[Any]:
+        try:
+            rows: list[Any] = self._connection.execute(question, given).fetchall()
+        except apsw.Error as error:
+            raise self._unusable(error) from error
+        return rows
+
+    def _unusable(self, error: apsw.Error) -> StoreError:
+        hint = "it is a cache: where it is damaged, delete it, and it is made again"
+        return StoreError(f"{self._path.name}: {error}", hint=hint, details={"sqlite": type(error).__name__})
 
     def close(self) -> None:
         """Close the file."""
@@ -105,10 +112,10 @@ class Candidates:
 
     def known(self, name: str) -> str | int | None:
         """Return what was remembered under a name; `mark` is where the store's changes were read up to."""
-        found: str | int | None = self._connection.execute(
-            "SELECT value FROM meta WHERE key = ?", (name,)
-        ).get
-        return found
+        found: tuple[str | int | None] = next(
+            iter(self._rows("SELECT value FROM meta WHERE key = ?", name)), (None,)
+        )
+        return found[0]
 
     def remember(self, name: str, value: str | int) -> None:
         """Remember a value under a name."""
@@ -139,9 +146,7 @@ class Candidates:
 
     def waiting(self, limit: int) -> tuple[str, ...]:
         """Return ids of records that wait to be judged."""
-        rows = self._connection.execute(
-            "SELECT id FROM waiting JOIN records USING (number) ORDER BY number LIMIT ?", (limit,)
-        )
+        rows = self._rows("SELECT id FROM waiting JOIN records USING (number) ORDER BY number LIMIT ?", limit)
         return tuple(record_id for (record_id,) in rows)
 
     def judge_again(self) -> None:
@@ -160,9 +165,7 @@ class Candidates:
 
     def grouped(self) -> tuple[str, ...]:
         """Return ids of records that were tied, by id; the store knows whether they still are."""
-        return tuple(
-            record_id for (record_id,) in self._connection.execute("SELECT id FROM grouped ORDER BY id")
-        )
+        return tuple(record_id for (record_id,) in self._rows("SELECT id FROM grouped ORDER BY id"))
 
     def ungroup(self, ids: Iterable[str]) -> None:
         """Forget that records were tied."""
@@ -219,11 +222,11 @@ class Candidates:
 
     def _having(self, key: str) -> list[tuple[str, str]]:
         """Ids and sources of records that have a key, as many as still say something."""
-        rows: list[Any] = self._connection.execute(
+        return self._rows(
             "SELECT id, source FROM keys JOIN records USING (number) WHERE key = ? LIMIT ?",
-            (_hashed(key), MOST_OF_A_KEY),
-        ).fetchall()
-        return rows
+            _hashed(key),
+            MOST_OF_A_KEY,
+        )
 
 
 def _hashed(key: str) -> int:

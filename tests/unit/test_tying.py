@@ -1,5 +1,6 @@
 """Tying: what is one dataset is one answer in every store, in any order, once; what a person says stays."""
 
+import contextlib
 import importlib
 import pkgutil
 import tempfile
@@ -8,14 +9,15 @@ from contextlib import contextmanager
 from itertools import permutations
 from pathlib import Path
 
+import apsw
 import pytest
 
 from catalog import stores, tying
-from catalog.errors import BadRequest, NotFound, Withdrawn
+from catalog.errors import BadRequest, NotFound, StoreError, Withdrawn
 from catalog.record import BBox, Distribution, Extent, Party, Record, Text, TimeRange
 from catalog.search import Query
 from catalog.source import Document
-from catalog.stores import Entry, Store, memory
+from catalog.stores import Counts, Entry, Run, Store, _candidates, memory
 from catalog.stores._candidates import MOST_OF_A_KEY, Candidates
 from catalog.tying import FILE, Tying
 from labelled import labelled_pairs, labelled_records
@@ -257,6 +259,31 @@ def test_candidates_share_an_identifier_or_three_rare_words(tmp_path: Path) -> N
     crowd = index.near("a", "there", {"doi:x"}, {"like:1"}, 10)
     assert (crowd.others, crowd.crowded("nowhere")) == ((), {"doi:x"})
     index.close()
+
+
+def test_an_index_that_is_busy_or_damaged_within_ends_no_harvest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is only locked is not thrown away; the next pass does what this one could not."""
+    store = memory.open_store(tmp_path)
+    store.put([entry("a"), entry("b")])
+    tied = Tying(store, tmp_path)
+    run = Run(id=1, source="a", state="complete", started="2026-01-01T00:00:00Z", counts=Counts(new=1))
+    tied.look()
+    store.put([entry("c")])
+    monkeypatch.setattr(_candidates, "BUSY_MILLISECONDS", 20)
+    with contextlib.closing(apsw.Connection(str(tmp_path / FILE))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        tied.follow(run)
+    assert "records of one dataset were not looked for" in caplog.text
+    tied.follow(run.model_copy(update={"counts": Counts()}))
+    assert groups(tied) == [("a-sst", "b-sst")], "the run changed nothing"
+    tied.follow(run)
+    assert groups(tied) == [("a-sst", "b-sst", "c-sst")]
+    with contextlib.closing(apsw.Connection(str(tmp_path / FILE))) as other:
+        other.execute("DROP TABLE keys")
+    with pytest.raises(StoreError, match="no such table"):
+        tied.look(again=True)
 
 
 def test_a_pass_that_is_broken_off_goes_on(tmp_path: Path) -> None:
