@@ -208,7 +208,9 @@ def test_row_16_a_file_cut_or_changed_after_its_harvest_is_never_served_as_whole
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("flips", [20, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "flips", [20, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
 def test_row_16_a_file_with_another_byte_is_served_as_it_is_or_not_at_all(tmp_path, kind, flips):
     """One bit of a file changes after its harvest, with its time of change or behind our back.
 
