@@ -204,9 +204,11 @@ def _titles(
 ) -> tuple[float, tuple[str, ...]]:
     """The share of what the titles say that is the same, in the languages in which it is most; and the names in both.
 
-    Words of an organisation of either record that only one title has do not count.
+    Words of the records' organisations that only one title has do not count, unless these are known to be others.
     """
-    neutral = {word for party in (*a.parties, *b.parties) if party.organisation for word in _words(party)}
+    strangers = a.parties and b.parties and not _organisations(a.parties, b.parties)
+    parties = () if strangers else (*a.parties, *b.parties)
+    neutral = {word for party in parties if party.organisation for word in _words(party)}
     best, names = 0.0, frozenset[str]()
     for one, other in product(ours, theirs):
         common = one.words.keys() & other.words.keys()
@@ -292,7 +294,11 @@ def _equal(a: Number, b: Number) -> bool:
 def _another_rhythm(title: Title, record: Record) -> bool:
     step = record.extent.resolution.time if record.extent.resolution else None
     said = title.marks.get("cadence", frozenset())
-    if step is None or len(said) != 1 or "climatology" in title.marks.get("statistic", ()):
+    if (
+        step is None
+        or len(said) != 1
+        or {"climatology", "running-mean"} & title.marks.get("statistic", frozenset())
+    ):
         return False
     (cadence,) = said
     wanted = _seconds_of(cadence)

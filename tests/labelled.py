@@ -84,10 +84,9 @@ def labelled_records() -> dict[str, Record]:
 
 
 @cache
-def labelled_pairs() -> tuple[Pair, ...]:
-    """The pairs, in their order."""
+def labelled_pairs(name: str = "pairs.tsv") -> tuple[Pair, ...]:
+    """The pairs of a file, in their order: those that the rules were written with, or `unseen_pairs.tsv`."""
     known = labelled_records()
     return tuple(
-        Pair(known[row["a"]], known[row["b"]], row["label"] == "same", row["why"])
-        for row in _rows("pairs.tsv")
+        Pair(known[row["a"]], known[row["b"]], row["label"] == "same", row["why"]) for row in _rows(name)
     )

@@ -29,7 +29,7 @@ _WORDS_TOO = frozenset(
 _VERSION = re.compile(
     r"(?<![a-z0-9])(?:v|ver|vers|version|phien ban|release|rev|r)[ ._-]{0,2}(\d{1,4}(?:[._]\d{1,4}){0,3})"
     r"(?:r(\d{1,3}))?"
-    r"(?![a-z0-9])|(?<=\d)v(\d{1,3})(?![a-z0-9])"
+    r"(?![a-z0-9])|(?<=\d)v(\d{1,3})(?![a-z0-9])|(?<![\d.])(\d{1,2}(?:\.\d{1,3}){2,3})(?![\d.])"
 )
 _YEAR = r"(?:1[89]|20)\d\d"
 _DATES = (
@@ -169,10 +169,10 @@ def read_title(text: str) -> Title:
 def _numbered(text: str) -> tuple[str, set[str], set[str]]:
     """The folded text without its versions and dates, and these."""
     versions, dates = set(), set()
-    for major, revision, joined in _VERSION.findall(text):
+    for major, revision, joined, bare in _VERSION.findall(text):
         if re.fullmatch(_YEAR, major):
             continue
-        parts = [int(part) for part in re.split(r"[._]", major or joined)] + (
+        parts = [int(part) for part in re.split(r"[._]", major or joined or bare)] + (
             [int(revision)] if revision else []
         )
         while len(parts) > 1 and parts[-1] == 0:

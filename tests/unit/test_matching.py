@@ -22,7 +22,7 @@ from catalog.record import (
 from catalog.vocabulary.titles import read_title
 from labelled import Pair, labelled_pairs, labelled_records
 
-PRECISION, RECALL = 0.98, 0.85
+PRECISION = 0.98
 ADDRESS = "https://data.example/erddap/griddap/tonkin_sst"
 UUID = "9d0c6b2e-7c55-4b5e-9f0a-1234567890aa"
 
@@ -57,17 +57,22 @@ def said(pair: Pair) -> bool:
     return judged(pair.a, pair.b, crowded) is not None
 
 
-def test_precision_and_recall_on_the_labelled_pairs() -> None:
-    pairs = labelled_pairs()
-    assert len(pairs) >= 150
-    assert len({one.id for pair in pairs for one in (pair.a, pair.b)}) >= 120
+@pytest.mark.parametrize(("name", "recall"), [("pairs.tsv", 0.85), ("unseen_pairs.tsv", 0.6)])
+def test_precision_and_recall_on_the_labelled_pairs(name: str, recall: float) -> None:
+    """The rules were written with the first file at hand; the pairs of the second were labelled after them."""
+    pairs = labelled_pairs(name)
     found = [pair for pair in pairs if said(pair)]
     right = sum(pair.is_same for pair in found)
     wrong = [f"{pair.a.id} = {pair.b.id}: {pair.why}" for pair in found if not pair.is_same]
-    precision, recall = right / len(found), right / sum(pair.is_same for pair in pairs)
-    print(f"{len(pairs)} pairs, precision {precision:.3f}, recall {recall:.3f}")  # noqa: T201
-    assert precision >= PRECISION, wrong
-    assert recall >= RECALL
+    measured = right / len(found), right / sum(pair.is_same for pair in pairs)
+    print(f"{name}: {len(pairs)} pairs, precision {measured[0]:.3f}, recall {measured[1]:.3f}")  # noqa: T201
+    assert measured[0] >= PRECISION, wrong
+    assert measured[1] >= recall
+
+
+def test_the_labelled_pairs_are_many() -> None:
+    assert len(labelled_pairs()) >= 150
+    assert len({one.id for pair in labelled_pairs() for one in (pair.a, pair.b)}) >= 120
 
 
 @pytest.mark.parametrize("pair", labelled_pairs(), ids=lambda pair: f"{pair.a.id}={pair.b.id}")
@@ -257,7 +262,7 @@ def test_titles_in_both_languages_are_one() -> None:
         ("Winds 01/2019", "Winds February 2019"), ("Gió tháng 1 năm 2019", "Gió tháng 02/2019"),
         ("SST 1/4°", "SST 1/12°"), ("Buoy 46042", "Buoy 46050"),
         ("HYCOM 1993-2005", "HYCOM 2006-2015"), ("SST 8-day", "SST daily"), ("CO2 maximum", "CO2 minimum"),
-        ("Leg 2-1", "Leg 1-2"),
+        ("Leg 2-1", "Leg 1-2"), ("SODA 3.4.2", "SODA v3.3.1"),
     ],
 )  # fmt: skip
 def test_titles_that_name_other_products(one: str, other: str) -> None:
