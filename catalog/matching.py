@@ -61,6 +61,8 @@ _IDS = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9_.:/-]{4,199}")
 _TELLING = re.compile(r"[0-9_.:/-]")
 _RANKED = 5  # words of a title, the rarest, of which pairs are keys
 _LONGEST_KEY = 500
+_LONGEST_ADDRESS = 1_000
+_WAYS = 100  # distributions of a record that are looked at
 
 
 class Judgement(Model):
@@ -198,7 +200,7 @@ def _dois(record: Record) -> Iterator[str]:
 def _uuids(record: Record, *, own: bool = False) -> frozenset[str]:
     """The UUIDs of a record's id and page, and of its addresses unless only its own are asked for."""
     said = [record.native_id, record.landing_page or ""]
-    said += [] if own else [way.address for way in record.distributions]
+    said += [] if own else [way.address for way in record.distributions[:_WAYS]]
     return frozenset(uuid.lower() for text in said for uuid in _UUID.findall(text))
 
 
@@ -207,17 +209,23 @@ def _passed_on(record: Record) -> Iterator[str]:
     own = record.native_id.strip().lower()
     if _UUID.search(own) is None and _IDS.fullmatch(own) and _TELLING.search(own):
         yield own
-    for way in record.distributions:
-        found = (
-            _ERDDAP.fullmatch(urlsplit(way.address).path) if way.protocol in {"griddap", "tabledap"} else None
-        )
+    for way in record.distributions[:_WAYS]:
+        path = _path(way.address) if way.protocol in {"griddap", "tabledap"} else ""
+        found = _ERDDAP.fullmatch(path)
         if found and len(found[2]) > 3:  # noqa: PLR2004
             yield found[2].lower()
 
 
+def _path(address: str) -> str:
+    try:
+        return urlsplit(address[:_LONGEST_ADDRESS]).path
+    except ValueError:
+        return ""
+
+
 def _addresses(record: Record) -> Iterator[str]:
     """The addresses of the record's data, in one form; that of its page where it is a page of a data server."""
-    for way in record.distributions:
+    for way in record.distributions[:_WAYS]:
         if _is_data(way) and (found := plain_address(way.address)):
             yield found
     page = record.landing_page or ""
@@ -235,6 +243,8 @@ def plain_address(address: str) -> str | None:
     Scheme, letter case of the host, default port, trailing slash, percent-encoding, the ending of a form of DAP, and
     the service by which THREDDS or ERDDAP gives the same dataset make no difference.
     """
+    if len(address) > _LONGEST_ADDRESS:
+        return None
     try:
         parts = urlsplit(address.strip())
         host, port = (parts.hostname or "").lower(), parts.port

@@ -105,8 +105,8 @@ class Tying:
             return
         try:
             self.look(is_ended=is_ended)
-        except CatalogError as error:
-            _LOG.warning("records of one dataset were not looked for after run %d: %s", run.id, error.message)
+        except (CatalogError, OSError):
+            _LOG.exception("records of one dataset were not looked for after run %d", run.id)
 
     def _check(self, index: Candidates) -> None:
         """Begin anew where the index is that of another store, as the runs tell."""

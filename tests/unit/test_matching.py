@@ -1,5 +1,6 @@
 """Matching: held to labelled pairs; the same whichever record comes first; never against what was measured."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -291,6 +292,15 @@ def test_one_address_however_it_is_spelled(one: str, other: str) -> None:
 )
 def test_front_pages_and_what_is_no_address_say_nothing(text: str) -> None:
     assert plain_address(text) is None
+
+
+def test_a_hostile_record_has_few_keys_and_soon() -> None:
+    long = tuple(way(f"https://a.example/{'dap/' * 900}{at}", "opendap", "opendap") for at in range(1_000))
+    other = (way("http://[", "griddap"), way("//[/erddap/griddap/x", "tabledap"))
+    title = "v1.1.1 " * 10_000 + "1/" * 10_000
+    begin = time.monotonic()
+    assert len(keys(record("a", title, distributions=(*other, *long), native_id="a/" * 9_000))) < 300
+    assert time.monotonic() - begin < 5
 
 
 @given(st.text(max_size=60))
