@@ -10,14 +10,14 @@ _ARENAS = 2
 _MAPPED_BYTES = 16 << 20
 _FREE_BYTES = 8 << 20
 _NEW_OBJECTS = 20_000
-_TURN_SECONDS = 0.0005
+_TURN_SECONDS = 0.001
 
 
 def settle() -> None:
     """Set up a process for long work; called when everything is loaded.
 
     The collector of cycles looks at what comes and goes, not at what was loaded for good (`gc.freeze`), and not after
-    every 700 new objects. A thread whose answer from the network is there waits half a millisecond for one that
+    every 700 new objects. A thread whose answer from the network is there waits a millisecond for one that
     reckons, not five: two requests at once hold each other up less.
     """
     gc.collect()

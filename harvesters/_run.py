@@ -23,7 +23,6 @@ from catalog.source import Source
 from catalog.stores import Counts, Entry, Run, State, Store
 from harvesters import Fetch as Door
 from harvesters import Harvester
-from harvesters._behind import behind
 from harvesters._events import Event, Tell, silent
 from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
@@ -244,11 +243,11 @@ def _harvest(listing: Listing, ledger: Ledger, tell: Tell, resting: str = "") ->
 
 
 def _kept(entries: Iterator[Entry], ledger: Ledger, tell: Tell) -> Iterator[int]:
-    """Keep batch after batch, each while the next is read; yield how many datasets were seen so far, by this call."""
+    """Keep batch after batch; yield how many datasets were seen so far, by this call."""
     seen, tally = 0, Counts()
     with contextlib.closing(entries):  # type: ignore[type-var]
-        for page, batch, counts in behind(ledger.keep, batches(entries)):
-            tally = _added(tally, counts)
+        for page, batch in batches(entries):
+            tally = _added(tally, ledger.keep(batch, page))
             seen += sum(not entry.document.deleted for entry in batch)
             tell(Event(event="page", source=ledger.run.source, page=page, seen=seen, **tally.model_dump()))
             yield seen

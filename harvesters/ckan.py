@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 from ckanapi import RemoteCKAN
 
 from catalog.dialects import _words as clean
 from catalog.dialects import ckan
 from catalog.errors import BadDocument, IncompleteListing
+from catalog.instant import now
 from catalog.record import BBox, Record
 from catalog.source import Document, Source
 from harvesters import Fetch
@@ -52,8 +54,9 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
             more = start < count and bool(fresh)
             if more:
                 coming = soon(partial(get_page, portal, source, start))
+            moment = now()
             for native_id, package in fresh.items():
-                document = _document(source, native_id, package, page)
+                document = _document(source, native_id, package, page, moment)
                 if source.bbox is None or _meets(source.bbox, document):
                     yield document
             if not more:
@@ -72,9 +75,11 @@ def _native_id(package: Any, at: int) -> str:
     return clean.words(given.get("id"), 20_000) or clean.words(given.get("name"), 20_000) or f"row {at}"
 
 
-def _document(source: Source, native_id: str, package: Any, page: str) -> Document:
+def _document(source: Source, native_id: str, package: Any, page: str, moment: str) -> Document:
     if isinstance(package, Unread):
-        return Document(source=source.id, native_id=native_id, page=page, problem=package.reason)
+        return Document(
+            source=source.id, native_id=native_id, page=page, problem=package.reason, fetched_at=moment
+        )
     given = clean.mapping(package)
     name = clean.words(given.get("name"), 1_000)
     told = bool(clean.words(given.get("id")) or name)
@@ -82,11 +87,20 @@ def _document(source: Source, native_id: str, package: Any, page: str) -> Docume
         source=source.id,
         native_id=native_id,
         name=name or native_id,
-        content=json.dumps(package, sort_keys=True).encode(),
+        content=_bytes(package),
+        fetched_at=moment,
         url=f"{source.url.rstrip('/')}/dataset/{quote(name or native_id, safe='')}",
         page=page,
         problem=None if told else "bad-document: a dataset with neither id nor name",
     )
+
+
+def _bytes(package: Any) -> bytes:
+    """A package as JSON; orjson refuses whole numbers of more than 64 bits and halves of surrogate pairs."""
+    try:
+        return orjson.dumps(package, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return json.dumps(package, sort_keys=True).encode()
 
 
 def _meets(wanted: BBox, document: Document) -> bool:

@@ -96,6 +96,10 @@ def _points(value: Any, depth: int) -> Iterator[tuple[float, float]]:
     """The (longitude, latitude) of every position in nested lists of coordinates."""
     if not isinstance(value, list) or depth == 0:
         return
+    if value and isinstance(value[0], list):
+        for part in value:
+            yield from _points(part, depth - 1)
+        return
     match [clean.number(part) for part in value[:2] if not isinstance(part, list)]:
         case [float() as along, float() as up]:
             yield along, up

@@ -83,14 +83,20 @@ def way(  # noqa: PLR0913 - what is said of a link, by name
 
 def format_of(form: Any, media_type: Any, address: str | None) -> str:
     """Return the format in small letters, by the source's word, else the media type, else the address's ending."""
-    file = urlsplit(address or "").path.rstrip("/").rpartition("/")[2]
-    ending = unquote(file).rpartition(".")[2] if "." in file else ""
-    for given in (form, media_type, ending):
-        word = re.sub(r"\s+", "-", (clean.name(given) or "").partition(";")[0].strip().lower()).lstrip(".")
-        found = FORMATS.get(word, word)
-        if _FORM.fullmatch(found) and found not in _NO_FORMS:
-            return found
-    return "unknown"
+    return _form(form) or _form(media_type) or _form(_ending(address or "")) or "unknown"
+
+
+def _form(said: Any) -> str | None:
+    """The format that a word is for; None where it is none."""
+    word = re.sub(r"\s+", "-", (clean.name(said) or "").partition(";")[0].strip().lower()).lstrip(".")
+    found = FORMATS.get(word, word)
+    return found if _FORM.fullmatch(found) and found not in _NO_FORMS else None
+
+
+def _ending(address: str) -> str:
+    """What stands after the last dot of an address's file."""
+    file = urlsplit(address).path.rstrip("/").rpartition("/")[2]
+    return unquote(file).rpartition(".")[2] if "." in file else ""
 
 
 def _service(said: str, format_: str, address: str) -> str | None:
@@ -99,11 +105,8 @@ def _service(said: str, format_: str, address: str) -> str | None:
     for words, service in _SERVICES:
         if words.search(said):
             return service
-    return (
-        "opendap"
-        if _DAP_ADDRESS.search(urlsplit(address).path) and format_ in {"unknown", "html", "netcdf"}
-        else None
-    )
+    is_told = format_ not in {"unknown", "html", "netcdf"} or not _DAP_ADDRESS.search(address)
+    return None if is_told or not _DAP_ADDRESS.search(urlsplit(address).path) else "opendap"
 
 
 def _on_the_web(link: str | None) -> str | None:

@@ -9,6 +9,7 @@ CKAN has no field for is written as extras.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from catalog.dialects import _ckanext as ckanext
@@ -108,13 +109,19 @@ def _text(given: Package, key: str) -> Text | None:
 
 def _keywords(given: Package) -> tuple[Text, ...]:
     """Tags, groups, keywords by language (ckanext-fluent), and the keywords of harvested records."""
-    found = [Text.of(said) for key in ("tags", "groups") for said in _labels(given.get(key))]
+    found = [_keyword(said) for key in ("tags", "groups") for said in _labels(given.get(key))]
     for key in ("keywords", "tags_translated"):
         for language, said in _by_language(given.get(key)).items():
             found += [Text.of(word, language) for word in clean.each(said) if word]
     for key in ("gcmd_keywords", "cf_standard_names"):
-        found += [Text.of(word) for word in ckanext.words(given.get(key))]
+        found += [_keyword(word) for word in ckanext.words(given.get(key))]
     return tuple(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=4_096)
+def _keyword(said: str) -> Text:
+    """A keyword, which many datasets of a portal have."""
+    return Text.of(said)
 
 
 def _labels(value: Any) -> Iterator[str]:

@@ -37,11 +37,12 @@ def add(connection: apsw.Connection, number: int, record: Record, *, fresh: bool
     if not fresh:
         remove(connection, number)
     titles, said = len(record.title.words), tuple(texts(record))
-    columns = [
-        BETWEEN.join(" ".join(split(text)) for text in part)
-        for split in (tokens, exact_tokens)
-        for part in (said[:titles], said[titles:])
+    folded = [" ".join(tokens(text)) for text in said]
+    written = [
+        plain if text.isascii() else " ".join(exact_tokens(text))
+        for text, plain in zip(said, folded, strict=True)
     ]
+    columns = [BETWEEN.join(part) for words in (folded, written) for part in (words[:titles], words[titles:])]
     connection.execute(
         "INSERT INTO words (rowid, title, body, exact_title, exact_body) VALUES (?, ?, ?, ?, ?)",
         (number, *columns),

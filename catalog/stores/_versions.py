@@ -12,6 +12,7 @@ from catalog.record import Record
 from catalog.source import Document
 from catalog.stores import Entry, Lease, Run, What, _changes, _health, _index, _past, _rules, _runs, _ties
 
+_LEVEL = 1  # half the time of zlib's own choice, for a tenth more room
 DOCUMENT = ("media_type", "url", "source", "native_id", "name", "page", "fetched_at")
 
 
@@ -88,7 +89,7 @@ def _keep_document(connection: apsw.Connection, document: Document) -> None:
         names = ", ".join(DOCUMENT)
         connection.execute(
             f"INSERT OR IGNORE INTO documents (hash, content, {names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (document.hash, zlib.compress(document.content), *facts),
+            (document.hash, zlib.compress(document.content, _LEVEL), *facts),
         )
 
 

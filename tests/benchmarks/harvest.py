@@ -15,7 +15,6 @@ from catalog.source import Document, Source
 from catalog.stores import sqlite
 from catalog.tuning import settle
 from harvesters import ckan
-from harvesters._behind import behind
 from harvesters._listing import batches, entry
 from harvesters._run import harvest_source
 
@@ -80,6 +79,7 @@ def _harvest(folder: Path, url: str) -> Spent:
     """Harvest a portal."""
     store = sqlite.open_store(folder)
     settings = Settings(home=folder, allow_hosts=("127.0.0.1",))
+    settle()
     begun = time.perf_counter(), time.process_time()
     run = harvest_source(Source(id="portal", protocol="ckan", url=url), store, settings, workers=None)
     spent = Spent.since(*begun, store.sources()["portal"])
@@ -95,10 +95,10 @@ def _store(folder: Path, count: int) -> Spent:
     documents = [_document(source, number) for number in range(count)]
     store = sqlite.open_store(folder)
     lease, _ = store.begin(source.id, holder="benchmark", lease_seconds=3_600)
+    settle()
     begun = time.perf_counter(), time.process_time()
-    read = batches(entry(ckan, document) for document in documents)
-    for _ in behind(lambda batch, page: store.put(batch, lease=lease, page=page), read):
-        pass
+    for page, batch in batches(entry(ckan, document) for document in documents):
+        store.put(batch, lease=lease, page=page)
     spent = Spent.since(*begun, count)
     store.close()
     return spent
@@ -119,7 +119,6 @@ def _document(source: Source, number: int) -> Document:
 def main() -> None:
     """Harvest or store in this process: FOLDER URL|COUNT; print what it took."""
     folder, what = Path(sys.argv[1]), sys.argv[2]
-    settle()
     spent = _store(folder, int(what)) if what.isdecimal() else _harvest(folder, what)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
     sys.stdout.write(json.dumps({**spent._asdict(), "megabytes": peak}))
