@@ -1,4 +1,4 @@
-"""The command line: demo, harvest, serve, search, show, subset, optimize, sources, runs, health.
+"""The command line: demo, harvest, serve, search, show, subset, optimize, sources, runs, same, quality, health.
 
 Exit codes: 0 well; 1 an error, said on stderr; 2 wrong usage; 3 a harvest of which a source did not end complete, or a
 check of which one did not answer.

@@ -6,9 +6,9 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator
@@ -148,16 +148,10 @@ class Document(Model):
     def _told(cls, value: Any) -> Any:
         return printable(value) if isinstance(value, str) else value
 
-    @cached_property
+    @property
     def hash(self) -> str:
         """The sha256 of the content, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with other fields; its hash is that of its own content."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("hash", None)
-        return copied
 
     @property
     def id(self) -> str:

@@ -105,8 +105,8 @@ def _service(said: str, format_: str, address: str) -> str | None:
     for words, service in _SERVICES:
         if words.search(said):
             return service
-    is_told = format_ not in {"unknown", "html", "netcdf"} or not _DAP_ADDRESS.search(address)
-    return None if is_told or not _DAP_ADDRESS.search(urlsplit(address).path) else "opendap"
+    is_open = format_ in {"unknown", "html", "netcdf"}
+    return "opendap" if is_open and _DAP_ADDRESS.search(urlsplit(address).path) else None
 
 
 def _on_the_web(link: str | None) -> str | None:
