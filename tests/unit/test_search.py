@@ -24,6 +24,12 @@ def test_folding_is_blind_to_form_and_case_and_once_is_enough(text: str) -> None
     assert all(tokens(word) == (word,) for word in tokens(text))
 
 
+@given(text=st.text(st.characters(max_codepoint=130), max_size=700) | LETTERS, long=st.integers(0, 1_600))
+def test_words_are_found_in_plain_text_as_in_any_other(text: str, long: int) -> None:
+    for each in (text, text + "a" * long, "_" + "a1" * (long // 2) + " " + text):
+        assert words._runs(each) == tuple(words._WORD.findall(each))
+
+
 @given(one=LETTERS, other=LETTERS)
 def test_a_text_folds_as_its_pieces_do(one: str, other: str) -> None:
     assert fold(one + other) == fold(one) + fold(other)
