@@ -18,6 +18,8 @@ WAL_RESET_FIXED = (3, 51, 3)
 """
 
 BUSY_MILLISECONDS = 30_000
+_WRITERS_CACHE = "PRAGMA cache_size=-16000"
+"""Kilobytes of pages that a connection which writes keeps: rows by hash and words come to pages all over the file."""
 _STEPS = 1_000  # of SQLite's virtual machine, from one look at the clock to the next
 
 _FIRST = """
@@ -111,7 +113,19 @@ CREATE TABLE deletions (          -- what a running run was told to be deleted, 
 """
 """One dataset from several portals, whether its data are there, and what sources say that they deleted."""
 
-_SCHEMAS = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+ALTER TABLE documents RENAME TO by_hash;
+CREATE TABLE documents (
+  hash TEXT NOT NULL UNIQUE, content BLOB NOT NULL, media_type TEXT NOT NULL, url TEXT NOT NULL,
+  source TEXT NOT NULL, native_id TEXT NOT NULL,
+  name TEXT NOT NULL, page TEXT NOT NULL, fetched_at TEXT NOT NULL);
+INSERT INTO documents (hash, content, media_type, url, source, native_id, name, page, fetched_at)
+  SELECT hash, content, media_type, url, source, native_id, name, page, fetched_at FROM by_hash;
+DROP TABLE by_hash;
+"""
+"""Documents in the order in which they came: in that of their hashes each is written to a page of its own."""
+
+_SCHEMAS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 SCHEMA_VERSION = len(_SCHEMAS)
 """The schema that this program writes; an older file is brought to it as it is opened, whole or not at all."""
 
@@ -176,6 +190,7 @@ class Database:
     def write(self) -> Iterator[apsw.Connection]:
         """Give a connection in a transaction that is written whole at its end, or not at all."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
+            connection.execute(_WRITERS_CACHE)
             yield connection
 
     @contextmanager
