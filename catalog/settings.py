@@ -27,7 +27,9 @@ class Settings(BaseSettings):
         default=3, ge=1, le=64, description="processes that read data, for each server process"
     )
     queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait for a reader")
-    read_seconds: float = Field(default=60, gt=0, description="longest reading of one request")
+    read_seconds: float = Field(
+        default=60, gt=0, description="longest reading of one request, or of harvested documents together"
+    )
     read_memory: int = Field(
         default=2_000 * MEGABYTE, gt=0, description="address space of a reader beyond its start, bytes"
     )

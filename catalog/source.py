@@ -175,8 +175,10 @@ def slug(source: str, name: str, *, distinct_by: str | None = None) -> str:
 
 @lru_cache(maxsize=1_024)
 def _slug(source: str, name: str, distinct_by: str | None) -> str:
-    plain = unicodedata.normalize("NFKD", name.replace("đ", "d").replace("Đ", "D")).lower()
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = name.lower()
+    if not name.isascii():
+        plain = unicodedata.normalize("NFKD", name.replace("đ", "d").replace("Đ", "D")).lower()
+        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     folded = re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-")
     whole = f"{source}-{folded}"
     if folded == name.lower() and len(whole) <= SLUG_LENGTH and distinct_by is None:

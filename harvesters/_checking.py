@@ -12,8 +12,8 @@ from catalog.settings import Settings
 from catalog.source import Source
 from harvesters import Harvester
 from harvesters._fetch import Fetch
-from harvesters._listing import told
 from harvesters._polite import Hosts
+from harvesters._reading import told
 from harvesters._run import protocols
 
 SECONDS = 60.0

@@ -18,9 +18,10 @@ from catalog.service import Catalog, open_catalog
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
 from catalog.stores import Run
-from catalog.tuning import settle
+from catalog.tuning import HARVESTED_OBJECTS, settle
 from harvesters._events import Tell, bars, lines
 from harvesters._polite import Hosts, Stop
+from harvesters._reading import Readers
 from harvesters._run import harvest_all, harvest_safely, protocols
 from harvesters._watch import Watch, due_now
 
@@ -45,7 +46,7 @@ class Asked:
 def once(settings: Settings, sources: Sequence[Source], asked: Asked, *, due: bool = False) -> list[Run]:
     """Harvest sources, or those of them that are due by their schedule, and return their runs."""
     with open_catalog(settings, sources) as catalog, _told(asked) as tell, stopping() as stop:
-        settle()
+        settle(HARVESTED_OBJECTS)
         chosen = due_now(sources, catalog.store, settings, tell) if due else sources
         runs = harvest_all(
             chosen,
@@ -93,6 +94,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
             stop=stop,
             hosts=Hosts(),
             known=protocols(),
+            readers=stack.enter_context(Readers(settings)),
         )
         watching = Watch(
             lambda: read_sources(path()),
@@ -105,7 +107,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
         )
         stack.enter_context(by_schedule(catalog))
         stack.enter_context(stopping(stop))
-        settle()
+        settle(HARVESTED_OBJECTS)
         watching.run()
 
 

@@ -47,7 +47,7 @@ class Reply:
 
 
 class Fetch:
-    """The door of one source's harvest; not for several threads at once.
+    """The door of one source's harvest. Several threads may `ask`; the rest is for one at a time.
 
     Args:
         settings: The limits, the allowed hosts, the data home.

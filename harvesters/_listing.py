@@ -6,19 +6,20 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain, takewhile
 
-from catalog.errors import BadDocument, CatalogError, IncompleteListing
+from catalog.errors import IncompleteListing
 from catalog.instant import canonical, now, seconds
-from catalog.record import Record
-from catalog.source import Document, Source, printable
+from catalog.source import Document, Source
 from catalog.stores import Entry, Run, Store
 from harvesters import Fetch as Door
 from harvesters import Harvester
 from harvesters._ahead import ahead
 from harvesters._limits import Limits, number
 from harvesters._polite import Stop
+from harvesters._reading import Readers, Reading, entered
 
 BATCH = 500
-LONGEST = 2_000  # letters of a reason or a note
+_MANY = 2_000
+"""Entries of a listing up to which each page is kept by itself; of a long one several are, at a tenth less cost."""
 _BATCH_BYTES = 16_000_000
 _BATCH_SECONDS = 2.0
 _OVERLAP_SECONDS = 600  # clocks differ, and a portal's index lags behind its changes
@@ -26,15 +27,6 @@ _DAY = 86_400
 _FULL_EVERY_DAYS = 7
 _RUNS_LOOKED_BACK = 400
 _LOG = logging.getLogger(__name__)
-
-
-def told(error: Exception) -> str:
-    """Return what everybody may read of an error: never a path of this machine, nor what cannot be kept."""
-    if isinstance(error, CatalogError):
-        said = f"{error.code}: {error.message}"
-    else:
-        said = f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
-    return printable(said)[:LONGEST]
 
 
 def changed_since(source: Source, store: Store, *, incremental: bool) -> str | None:
@@ -79,6 +71,7 @@ class Listing:
         door: The network, for this source.
         limits: How much it may give.
         stop: Ends the listing; it is set when the listing is left before its end.
+        readers: Read the documents.
         carried: The page that was carried on, None for a listing from the start.
     """
 
@@ -90,10 +83,12 @@ class Listing:
         limits: Limits,
         stop: Stop,
         *,
+        readers: Readers,
         carried: str | None = None,
     ) -> None:
         self._harvester, self._source, self._door = harvester, source, door
         self._limits, self._stop, self._carried = limits, stop, carried
+        self._readers = readers
         self.deleted = 0
 
     def _documents(self) -> Generator[Document]:
@@ -110,9 +105,14 @@ class Listing:
         Raises:
             Stopped: `stop` was set.
         """
-        for document in ahead(self._documents(), self._stop):
-            self.deleted += document.deleted
-            yield entry(self._harvester, document)
+        for readings in ahead(self._readings(), lambda reading: len(reading.document.content), self._stop):
+            for reading in readings:
+                self.deleted += reading.document.deleted
+                yield entered(reading)
+
+    def _readings(self) -> Generator[Reading]:
+        groups = ahead(self._documents(), lambda document: len(document.content), self._stop)
+        yield from self._readers.read(self._harvester, groups)
 
 
 def _forward(documents: Iterable[Document]) -> Iterator[Document]:
@@ -128,41 +128,15 @@ def _forward(documents: Iterable[Document]) -> Iterator[Document]:
         yield document
 
 
-def entry(harvester: Harvester, document: Document) -> Entry:
-    """Read a document into an entry; whatever goes wrong with it is its quarantine, not the end of the run."""
-    if document.deleted:
-        return Entry(document=document, record=None)
-    record, reason = None, document.problem
-    if reason is None:
-        try:
-            record = harvester.read(document)
-            reason = _misnamed(record, document)
-        except BadDocument as error:
-            reason = printable(error.message)
-        except Exception as error:  # noqa: BLE001 - told in quarantine
-            _LOG.exception("%s: reading %s broke", document.source, document.native_id[:200])
-            reason = told(error)
-    return Entry(
-        document=document, record=None if reason else record, reason=reason[:LONGEST] if reason else None
-    )
-
-
-def _misnamed(record: Record, document: Document) -> str | None:
-    said = (record.id, record.source, record.native_id, record.document_hash)
-    if said == (document.id, document.source, document.native_id, document.hash):
-        return None
-    return "the record that was read does not carry the id, source and hash of its document"
-
-
 def batches(entries: Iterator[Entry]) -> Iterator[tuple[str, list[Entry]]]:
-    """Gather the entries of a page into batches; what came before a fault comes out before it."""
+    """Gather entries into batches, each with the page of its last; what came before a fault comes out before it."""
     batch: list[Entry] = []
     page, size, begun = "", 0, time.monotonic()
     try:
-        for entry in entries:
+        for count, entry in enumerate(entries):
             slow = time.monotonic() - begun > _BATCH_SECONDS
             full = len(batch) >= BATCH or size >= _BATCH_BYTES or slow
-            if batch and (full or entry.document.page != page):
+            if batch and (full or (count <= _MANY and entry.document.page != page)):
                 yield page, batch
                 batch, size, begun = [], 0, time.monotonic()
             page = entry.document.page

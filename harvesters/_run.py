@@ -27,8 +27,9 @@ from harvesters._events import Event, Tell, silent
 from harvesters._fetch import Fetch
 from harvesters._ledger import Books, Ledger, Rehearsal
 from harvesters._limits import Limits
-from harvesters._listing import LONGEST, Listing, batches, carried_on, changed_since, told
+from harvesters._listing import Listing, batches, carried_on, changed_since
 from harvesters._polite import Hosts, Stop, Stopped
+from harvesters._reading import LONGEST, Readers, told
 from harvesters._schedule import RUNS_LOOKED_BACK, told_rest
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +98,11 @@ def harvest_all(  # noqa: PLR0913 - options by name
         "known": protocols() if known is None else known,
         "hosts": Hosts(),
     }
-    with ThreadPoolExecutor(settings.harvests, thread_name_prefix="harvest") as pool:
+    with (
+        Readers(settings) as readers,
+        ThreadPoolExecutor(settings.harvests, thread_name_prefix="harvest") as pool,
+    ):
+        options["readers"] = readers
         begun = [pool.submit(harvest_safely, source, store, settings, **options) for source in sources]
         try:
             return [each.result() for each in begun]
@@ -140,6 +145,7 @@ def harvest_source(  # noqa: PLR0913 - options by name
     dry_run: bool = False,
     fetch: Door | None = None,
     known: Mapping[str, Harvester] | None = None,
+    readers: Readers | None = None,
 ) -> Run:
     """Harvest one source and return the run's report.
 
@@ -159,6 +165,7 @@ def harvest_source(  # noqa: PLR0913 - options by name
         dry_run: Read everything, and write nothing.
         fetch: The door to the network; one by the settings if not given.
         known: Harvesters by protocol; `protocols()` if not given.
+        readers: Read the documents; this harvest's own if not given.
 
     Raises:
         BadSource: There is no such protocol, or an option of the runner is wrong.
@@ -172,19 +179,19 @@ def harvest_source(  # noqa: PLR0913 - options by name
     ending.check()
     robots = bool(getattr(harvester, "ROBOTS", False))
     with contextlib.ExitStack() as stack:
+        readers = readers or stack.enter_context(Readers(settings))
         door = fetch or stack.enter_context(
             Fetch(settings, source, workers, until=limits.until, hosts=hosts, stop=ending, robots=robots)
         )
         if dry_run:
             whole = source.model_copy(update={"resume": None, "changed_since": None})
-            listing = Listing(harvester, whole, door, limits, ending)
+            listing = Listing(harvester, whole, door, limits, ending, readers=readers)
             return _harvest(listing, Rehearsal(source, store), tell)
         before = store.runs(source.id, limit=RUNS_LOOKED_BACK, quarantine=0)
         books = Books(source, store, settings, incremental=since is not None)
         carried = carried_on(books.run, before)
-        listing = Listing(
-            harvester, _begun(source, books.run, carried, since), door, limits, ending, carried=carried
-        )
+        asked = _begun(source, books.run, carried, since)
+        listing = Listing(harvester, asked, door, limits, ending, readers=readers, carried=carried)
         expected = None if books.run.incremental else store.sources().get(source.id, 0)
         tell(Event(event="started", source=source.id, expected=expected))
         with books.alive():

@@ -19,8 +19,7 @@ from catalog.instant import now
 from catalog.record import BBox, Record
 from catalog.source import Document, Source
 from harvesters import Fetch
-from harvesters._packages import ROWS, Unread, get_page
-from harvesters._soon import soon
+from harvesters._packages import ROWS, Pages, Unread, get_page
 
 INCREMENTAL = True
 
@@ -28,7 +27,7 @@ INCREMENTAL = True
 def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     """List a portal's datasets by id, a hundred a page; the page's cursor is its offset.
 
-    The next page is asked for before what the last one gave is looked at.
+    The next pages are asked for while what the last one gave is looked at, two at once.
     Resumed, it begins a page earlier: datasets removed meanwhile move the others towards the start. A page
     that cannot be read is asked for row by row, so that one bad dataset is a document with a problem.
 
@@ -44,16 +43,16 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
     start = skipped = max(0, resumed - ROWS)
     seen: set[str] = set()
     with RemoteCKAN(source.url, session=fetch.requests_session) as portal:
-        coming = soon(partial(get_page, portal, source, start))
+        pages = Pages(partial(get_page, portal, source))
         while True:
-            count, packages = coming.result()
+            count, packages = pages.at(start)
             fresh = {_native_id(package, start + at): package for at, package in enumerate(packages)}
             fresh = {native_id: package for native_id, package in fresh.items() if native_id not in seen}
             seen |= fresh.keys()
             page, start = str(start), start + len(packages)
             more = start < count and bool(fresh)
             if more:
-                coming = soon(partial(get_page, portal, source, start))
+                pages.ask(start, count, len(packages))
             moment = now()
             for native_id, package in fresh.items():
                 document = _document(source, native_id, package, page, moment)

@@ -25,13 +25,14 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import orjson
 
 from catalog.data.places import shown
 from catalog.errors import CatalogError, DataUnreadable, TooLarge
+from catalog.tuning import NEW_OBJECTS
 
 HEADER = struct.Struct("!c?Q")
 PRELOAD = ("netCDF4", "h5py", "xarray", "zarr", "pyarrow.csv", "pyarrow.parquet", "orjson", "cftime")
@@ -41,13 +42,14 @@ _GRACE_SECONDS = 1.0
 _SPENT_SHARE = 4
 
 
-def main(control_fd: int) -> None:
-    """Serve requests for workers until the control socket closes."""
+def main(control_fd: int, preload: Sequence[str]) -> None:
+    """Serve requests for workers, which have some modules from their birth, until the control socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    _import(PRELOAD)
+    _import(preload)
     with contextlib.suppress(Exception):
         sys.modules["xarray"].backends.list_engines()  # looked up once here, not in every worker
+    gc.set_threshold(NEW_OBJECTS, 10, 10)
     control = socket.socket(fileno=control_fd)
     nursery = os.getpid()
     while True:

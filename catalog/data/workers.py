@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, ParamSpec, Self, TypeVar
 
 import orjson
@@ -43,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 _BOOT = """import json, sys
 sys.path[:] = json.loads(sys.argv[2])
 from catalog.data.nursery import main
-main(int(sys.argv[1]))"""
+main(int(sys.argv[1]), sys.argv[3:])"""
 
 # no threads that a job did not ask for, and no allocator that reserves address space beyond what it uses
 _FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -86,11 +86,12 @@ class _Worker:
 class _Nursery:
     """The parent's side of the nursery process."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str]) -> None:
         self._control, theirs = socket.socketpair()
         fd = theirs.fileno()
+        path = [folder for folder in sys.path if isinstance(folder, str)]
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter and our own line
-            [sys.executable, "-c", _BOOT, str(fd), json.dumps([p for p in sys.path if isinstance(p, str)])],
+            [sys.executable, "-c", _BOOT, str(fd), json.dumps(path), *preload],
             pass_fds=[fd],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -137,6 +138,7 @@ class Workers:
         strikes: What counts crashes and timeouts by key.
         most_of_one: Workers at most that work for one key, and calls for it that wait; the others are never held up by
             it alone. None: as for all.
+        preload: Modules that every worker has from its birth.
     """
 
     def __init__(  # noqa: PLR0913 - limits, all by name
@@ -150,6 +152,7 @@ class Workers:
         spools: Spools | None = None,
         strikes: Strikes | None = None,
         most_of_one: int | None = None,
+        preload: Sequence[str] = nursery.PRELOAD,
     ) -> None:
         self._limits = (seconds, memory, max_answer_bytes)
         self._spools = spools or Spools(SPOOL_BYTES)
@@ -161,7 +164,8 @@ class Workers:
         self._busy: set[_Worker] = set()
         self._modules = {"catalog.errors"}
         self._spawning = threading.Lock()
-        self._nursery = _Nursery()
+        self._preload = preload
+        self._nursery = _Nursery(preload)
 
     def run(
         self, job: Callable[..., T], *args: Any, key: Hashable = None, slow_seconds: float = STRIKE_SECONDS
@@ -312,7 +316,7 @@ class Workers:
                 if self._closed:
                     raise closing() from None
                 self._nursery.end()
-                self._nursery = _Nursery()
+                self._nursery = _Nursery(self._preload)
                 return self._nursery.worker(modules)
 
     def _give_back(self, worker: _Worker, *, spent: bool) -> None:

@@ -10,6 +10,8 @@ versions of a record follow one another without a gap, and none is ever changed 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
+from pydantic import Field
+
 from catalog.instant import Instant
 from catalog.record import Address, Model, Record, RecordId
 from catalog.search import Page, Query
@@ -36,12 +38,14 @@ class Lease(Model):
 class Entry(Model):
     """A document and the record read from it, or why there is none (`reason`, shown in quarantine).
 
-    One of a `document.deleted` says that its source has deleted the dataset, and is nothing else.
+    One of a `document.deleted` says that its source has deleted the dataset, and is nothing else. `text` is JSON that
+    was read as the record, where it is at hand.
     """
 
     document: Document
     record: Record | None
     reason: str | None = None
+    text: bytes | None = Field(default=None, repr=False)
 
 
 class Counts(Model):

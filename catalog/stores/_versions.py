@@ -62,7 +62,7 @@ def _keep(connection: apsw.Connection, entry: Entry, stamped: Stamp) -> _rules.O
         _keep_document(connection, document)
         return "quarantined"
     record = _rules.identified(entry, known, lambda wanted: _taken(connection, wanted))
-    text = record.model_dump_json().encode()
+    text = entry.text if entry.text and record is entry.record else record.model_dump_json().encode()
     kept = _text(connection, number) if known is not None else None
     if kept == text:
         return "unchanged"

@@ -20,8 +20,9 @@ from catalog.instant import now
 from catalog.search import Query
 from catalog.settings import Settings
 from catalog.source import Document, Source
-from catalog.stores import Counts, Run, Tie, memory, sqlite
+from catalog.stores import Counts, Entry, Run, Tie, memory, sqlite
 from harvesters._events import Event
+from harvesters._listing import batches
 from harvesters._polite import Stop
 from harvesters._run import harvest_all, harvest_safely, harvest_source
 from harvesters._watch import Watch, due_now, next_times
@@ -111,6 +112,19 @@ def test_what_a_listing_gave_before_it_broke_is_kept_in_order(tmp_path: Path) ->
     )  # fmt: skip
     assert (run.state, run.seen, run.checkpoint) == ("incomplete", 1_234, "1200")
     assert pages == [str(start) for start in range(0, 1_234, 100)]
+
+
+def test_of_a_long_listing_several_pages_are_written_together(tmp_path: Path) -> None:
+    """What was written says the page of its last dataset, at which the next harvest would go on."""
+    entries = (
+        Entry(
+            document=Document(source="a", native_id=f"d{number}", page=str(number // 100 * 100)), record=None
+        )
+        for number in range(3_234)
+    )
+    found = [(page, len(batch)) for page, batch in batches(entries)]
+    assert found[:20] == [(str(start), 100) for start in range(0, 2_000, 100)]
+    assert found[20:] == [("2400", 500), ("2900", 500), ("3200", 234)]
 
 
 def test_a_store_that_breaks_ends_the_listing_too(tmp_path: Path) -> None:
