@@ -1,7 +1,7 @@
 """A portal of 100,000 records at 50 ms an answer: harvested, harvested again, and stored without a network."""
 
 import json
-import re
+import os
 import subprocess
 import sys
 import time
@@ -9,26 +9,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from benchmarks.replaying import LATENCY, package, replaying
+from benchmarks.process import Server
+from benchmarks.replaying import LATENCY, ROWS, package, replaying
 from catalog.settings import Settings
 from catalog.source import Document, Source
 from catalog.stores import sqlite
-from catalog.tuning import settle
+from catalog.tuning import HARVESTED_OBJECTS, settle
 from harvesters import ckan
-from harvesters._listing import batches, entry
+from harvesters._ahead import ahead
+from harvesters._listing import batches
+from harvesters._polite import MOST_AT_ONCE, Stop
+from harvesters._reading import Readers, entered
 from harvesters._run import harvest_source
 
 RECORDS = 100_000
 STORED = 10_000
-_ROWS = 100
 HEAD = (
-    "| harvest | records | seconds | records/s | of it the source's own latency | CPU, s | peak memory, MB |\n"
+    "| harvest | records | seconds | records/s | its answers' latencies, added up | CPU, s | peak memory, MB |\n"
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 
 
 class Row(NamedTuple):
-    """What a harvest took; the share of the source's latency is None where no source was asked."""
+    """What a harvest took.
+
+    The share is that of the latencies of the source's answers, added up: over 1 where it took less time than they do
+    one after another. It is None where no source was asked.
+    """
 
     name: str
     records: int
@@ -47,23 +54,38 @@ class Row(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What was measured of a harvest: how many records there are then, wall time and CPU time in seconds."""
+    """What was measured of a harvest: the records there are then, wall and CPU time in s, and peaks of memory in MB.
+
+    CPU and memory are those of the process and of its children that live, each with its own peak.
+    """
 
     records: int
     seconds: float
     cpu: float
+    megabytes: float
 
     @classmethod
     def since(cls, wall: float, cpu: float, records: int) -> Self:
-        """Measure since two clocks, of `time.perf_counter` and `time.process_time`, showed so much."""
-        return cls(records, time.perf_counter() - wall, time.process_time() - cpu)
+        """Measure since two clocks showed so much."""
+        family = _family()
+        return cls(records, time.perf_counter() - wall, family.cpu() - cpu, family.peak() / 1e6)
+
+
+def _family() -> Server:
+    return Server("harvest", os.getpid(), 0)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), _family().cpu()
 
 
 def rows(folder: Path, records: int = RECORDS) -> Iterator[Row]:
     """Yield a row a harvest; each runs in a process of its own, which is weighed."""
     with replaying(records) as url:
-        pages = -(-records // _ROWS)
-        yield _weighed(f"first, {_ROWS} a page", folder, url, pages * LATENCY)
+        pages = -(-records // ROWS)
+        yield _weighed(
+            f"first, {ROWS} a page, {MOST_AT_ONCE} asked for at once", folder, url, pages * LATENCY
+        )
         yield _weighed("again, unchanged", folder, url, LATENCY)
     yield _weighed("read and stored, no network", folder / "alone", str(STORED), None)
 
@@ -79,10 +101,12 @@ def _harvest(folder: Path, url: str) -> Spent:
     """Harvest a portal."""
     store = sqlite.open_store(folder)
     settings = Settings(home=folder, allow_hosts=("127.0.0.1",))
-    settle()
-    begun = time.perf_counter(), time.process_time()
-    run = harvest_source(Source(id="portal", protocol="ckan", url=url), store, settings, workers=None)
-    spent = Spent.since(*begun, store.sources()["portal"])
+    settle(HARVESTED_OBJECTS)
+    source = Source(id="portal", protocol="ckan", url=url)
+    begun = _clocks()
+    with Readers(settings) as readers:
+        run = harvest_source(source, store, settings, workers=None, readers=readers)
+        spent = Spent.since(*begun, store.sources()["portal"])
     if run.state != "complete":
         raise ValueError(f"the run ended {run.state}: {run.note}")
     store.close()
@@ -95,11 +119,14 @@ def _store(folder: Path, count: int) -> Spent:
     documents = [_document(source, number) for number in range(count)]
     store = sqlite.open_store(folder)
     lease, _ = store.begin(source.id, holder="benchmark", lease_seconds=3_600)
-    settle()
-    begun = time.perf_counter(), time.process_time()
-    for page, batch in batches(entry(ckan, document) for document in documents):
-        store.put(batch, lease=lease, page=page)
-    spent = Spent.since(*begun, count)
+    groups = (documents[start : start + ROWS] for start in range(0, count, ROWS))
+    settle(HARVESTED_OBJECTS)
+    begun = _clocks()
+    with Readers(Settings(home=folder)) as readers:
+        read = ahead(readers.read(ckan, groups), lambda reading: len(reading.document.content), Stop())
+        for page, batch in batches(entered(reading) for together in read for reading in together):
+            store.put(batch, lease=lease, page=page)
+        spent = Spent.since(*begun, count)
     store.close()
     return spent
 
@@ -112,7 +139,7 @@ def _document(source: Source, number: int) -> Document:
         name=str(given["name"]),
         content=json.dumps(given, sort_keys=True).encode(),
         url=f"http://127.0.0.1/dataset/{given['name']}",
-        page=str(number // _ROWS * _ROWS),
+        page=str(number // ROWS * ROWS),
     )
 
 
@@ -120,13 +147,7 @@ def main() -> None:
     """Harvest or store in this process: FOLDER URL|COUNT; print what it took."""
     folder, what = Path(sys.argv[1]), sys.argv[2]
     spent = _store(folder, int(what)) if what.isdecimal() else _harvest(folder, what)
-    sys.stdout.write(json.dumps({**spent._asdict(), "megabytes": _peak()}))
-
-
-def _peak() -> float:
-    """The most memory that this process had, in MB; `getrusage` would tell that of the process it was forked from."""
-    said = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
-    return int(said[1]) * 1_024 / 1e6 if said else float("nan")
+    sys.stdout.write(json.dumps(spent._asdict()))
 
 
 if __name__ == "__main__":

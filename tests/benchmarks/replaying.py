@@ -1,4 +1,7 @@
-"""A CKAN-like portal in a process of its own: any number of made records, a hundred a page, each answer after 50 ms."""
+"""A CKAN-like portal in a process of its own: made records, each answer after 50 ms, a hundred records a page.
+
+The pages are made before it begins: a portal's own work is done on another machine than the harvest.
+"""
 
 import json
 import subprocess
@@ -8,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 LATENCY = 0.05
+ROWS = 100
 _NAMES = ("temperature", "salinity", "sea level", "chlorophyll", "wind", "currents", "waves", "oxygen")
 
 
@@ -47,20 +52,24 @@ def package(number: int) -> dict[str, object]:
     }
 
 
+def _answer(start: int, count: int) -> bytes:
+    packages = [package(number) for number in range(start, min(start + ROWS, count))]
+    return json.dumps({"success": True, "result": {"count": count, "results": packages}}).encode()
+
+
 class _Portal(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    records = 0
+    pages: ClassVar[list[bytes]] = []
 
     def do_POST(self) -> None:
         """Answer `package_search`; nothing changed since it was published."""
         begun = time.monotonic()
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         unchanged = "metadata_modified" in asked.get("fq", "")
-        count = 0 if unchanged else self.records
-        start = asked.get("start", 0)
-        packages = [package(number) for number in range(start, min(start + asked.get("rows", 10), count))]
-        body = json.dumps({"success": True, "result": {"count": count, "results": packages}}).encode()
+        if asked["rows"] != ROWS or asked["start"] % ROWS:
+            raise ValueError(f"pages of {ROWS} rows were made, and asked was for {asked}")
+        body = _answer(0, 0) if unchanged else self.pages[asked["start"] // ROWS]
         time.sleep(max(0.0, LATENCY - (time.monotonic() - begun)))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -86,7 +95,8 @@ def replaying(records: int) -> Iterator[str]:
 
 def main() -> None:
     """Serve RECORDS records, and print the port."""
-    _Portal.records = int(sys.argv[1])
+    count = int(sys.argv[1])
+    _Portal.pages += [_answer(start, count) for start in range(0, count, ROWS)]
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Portal)
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
