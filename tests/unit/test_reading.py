@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def object_of(module: object) -> object:
     return type(
         "Harvester", (), {"harvest": staticmethod(module.harvest), "read": staticmethod(module.read)}
     )()
+
+
+def test_four_sources_at_once_share_the_processes_and_get_their_own(readers: Readers) -> None:
+    def found(source: str) -> list[str]:
+        groups = [documents(*[f"{source} {part}"] * 150, source=source) for part in range(6)]
+        read = [entered(reading).record for reading in readers.read(breaking, groups)]
+        return [record.title.best("en") for record in read if record]
+
+    names = ["one", "two", "three", "four"]
+    with ThreadPoolExecutor(4) as pool:
+        for source, titles in zip(names, pool.map(found, names), strict=True):
+            assert titles == [f"{source} {part}" for part in range(6) for _ in range(150)]
 
 
 @pytest.mark.parametrize(
