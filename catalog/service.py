@@ -172,7 +172,7 @@ class Catalog:
         """
         formats.named(suffix)
         record = self.store.get(record_id)
-        distribution = openable(record)
+        distribution = self.way(record)
         with self.turn(client) as give_back:
             grid = self._grid(distribution)
             if grid is None or not _is_light(suffix, cut):
@@ -181,6 +181,13 @@ class Catalog:
                 give_back()
                 return answer
             return self._here(record, grid, cut, suffix, give_back)
+
+    def way(self, record: Record) -> Distribution:
+        """Return what is cut of a record: its cheapest distribution that is not broken. Raises NotSubsettable."""
+        ways = openables(record)
+        found = self.store.health(record.id) if len(ways) > 1 else ()
+        broken = {one.address for one in found if one.state == "broken"}
+        return next((way for way in ways if way.address not in broken), None) or openable(record)
 
     def table(self, record_id: str, query: str, suffix: str, *, client: str = "") -> Answer:
         """Answer a query of a record's data as rows (`catalog.data.constraints`), in a format of rows.
@@ -196,7 +203,7 @@ class Catalog:
         """
         asked = tabling.parse(query, suffix)
         record = self.store.get(record_id)
-        distribution = openable(record)
+        distribution = self.way(record)
         with self.turn(client) as give_back:
             if distribution.protocol not in LOCAL:
                 answer = self.remote.table(record, distribution, query, asked, suffix)
@@ -232,7 +239,7 @@ class Catalog:
     def _estimated(self, record_id: str, cut: Cut, suffix: str) -> Estimate:
         chosen = formats.named(suffix)
         record = self.store.get(record_id)
-        distribution = openable(record)
+        distribution = self.way(record)
         limits = self._limits
         if grid := self._grid(distribution):
             return estimating.estimate(grid, cut, chosen, limits, record)

@@ -16,7 +16,7 @@ from catalog.formats import zarr
 from catalog.interfaces._describing import PROBLEMS, Id, answers
 from catalog.interfaces._sending import INERT
 from catalog.record import Distribution
-from catalog.service import CHUNKED, Catalog, openable
+from catalog.service import CHUNKED, Catalog
 
 Key = Annotated[str, Path(description="A member of the store: .zmetadata, name/.zarray, name/0.0.0.")]
 
@@ -31,7 +31,7 @@ def member(catalog: Catalog, record_id: str, key: str, *, client: str = "") -> b
         DataError, TooBusy: As `Catalog.subset`.
     """
     record = catalog.store.get(record_id)
-    distribution = openable(record)
+    distribution = catalog.way(record)
     if distribution.protocol not in CHUNKED:
         raise NotSubsettable(
             f"{record_id} is not served as Zarr: its data are not in local files",

@@ -691,3 +691,20 @@ def test_passes_come_by_schedule_beside_harvests_and_end_at_once(site: Site, tmp
             time.sleep(0.5)
     assert time.monotonic() - begun < 5
     stop.set()
+
+
+# --- cuts
+
+
+def test_a_cut_leaves_the_way_that_is_broken(site: Site, tmp_path: Path) -> None:
+    """Of two portals that give a dataset one may be down: the other is asked, as soon as a probe has told."""
+    gone, there = ("http", f"{site.address}/gone.nc"), ("http", f"{site.address}/grid.nc")
+    records = record("two", gone, there, form="netcdf"), record("one", gone, form="netcdf")
+    with opened(tmp_path / "home", *records) as catalog, TestClient(create_app(catalog)) as client:
+        assert client.get("/api/datasets/two/subset.csv").status_code >= 400
+        found = probed(catalog, "two", "one")
+        assert {one.state for one in catalog.store.health("two")} == {"broken", "fresh"}, found
+        answer = client.get("/api/datasets/two/subset.csv")
+        assert answer.status_code == 200
+        assert answer.text.count("\n") > 10
+        assert client.get("/api/datasets/one/subset.csv").status_code >= 400
