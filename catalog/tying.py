@@ -3,7 +3,8 @@
 After each harvest the records that changed are compared with those of other sources that share a key with them
 (`catalog.matching`); what is one is tied in the store (`Store.tie`). The keys are kept in an index in the data home, a
 cache: where it is missing, every record is looked at again. What an operator says stays: records that were taken apart
-are never tied again by themselves.
+are never tied again by themselves, and whom an operator joined stays. A tie that was found ends when a record changed
+and nothing speaks for it any more.
 """
 
 import fcntl
@@ -139,8 +140,8 @@ class Tying:
         if record is None:
             index.forget(record_id)
             return []
+        ties = [tie for name in self._parted(record) if name != record_id for tie in self._judge(name, index)]
         found = self._found(record, index)
-        ties = []
         for verdict, other in sorted(found, key=lambda pair: (-pair[0].score, pair[1].id)):
             rivals = [one for one in found if one[1].source == other.source]
             if verdict.rule == "likeness" and (len(rivals) > 1 or self._has_rival(record, other, index)):
@@ -148,6 +149,33 @@ class Tying:
             tie = self._tie(record, other, verdict)
             ties += [tie] if tie is not None else []
         return ties
+
+    def _parted(self, record: Record) -> list[str]:
+        """Take out of a changed record's group whom nothing joins to its leader any more; return their ids.
+
+        What joins two is a rule that holds between them, or an operator, or others between which it does. Who leaves
+        may be tied again.
+        """
+        group = self.group(record.id)
+        there = {one.id: one for one in self.members(group)} if group else {}
+        if group is None or group.leader not in there:
+            return []
+        said = {frozenset((tie.leader, tie.member)) for tie in group.ties if tie.by == "operator"}
+        joined, near = {group.leader}, [group.leader]
+        while near:
+            name = near.pop()
+            more = [
+                other
+                for other in there.keys() - joined
+                if {name, other} in said or judged(there[name], there[other])
+            ]
+            joined.update(more)
+            near += more
+        left = sorted(there.keys() - joined)
+        for name in left:
+            _LOG.info("%s left the group of %s: nothing joins them any more", name, group.leader)
+            self._store.untie(name, forever=False)
+        return left
 
     def _has_rival(self, record: Record, other: Record, index: Candidates) -> bool:
         """Tell whether another record of a record's source is the same dataset as a third one, too."""

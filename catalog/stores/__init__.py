@@ -336,10 +336,11 @@ class Store(Protocol):
         rest of its group goes on as in `untie`, and it may be tied again when it is back.
         """
 
-    def untie(self, record_id: str) -> tuple[Tie, ...]:
-        """Take a record out of its group for ever, and return the ties that end; none where it had no group.
+    def untie(self, record_id: str, *, forever: bool = True) -> tuple[Tie, ...]:
+        """Take a record out of its group, and return the ties that end; none where it had no group.
 
-        The record and each other one of the group are apart from then on: `tie` leaves such pairs out. The group of a
+        Where it is `forever`, as an operator says it, the record and each other one of the group are apart from then
+        on: `tie` leaves such pairs out. Else they may be tied again when they are found to be one. The group of a
         leader that is taken out is led by its member of the lowest id from then on.
 
         Raises:

@@ -42,9 +42,10 @@ class Bonds:
         self._ties = {name: tie for name, tie in self._ties.items() if name not in names}
         self._ties.update({tie.member: tie for tie in group})
 
-    def untie(self, record_id: str) -> tuple[Tie, ...]:
-        """Take a record out of its group for ever, and return its ties, which end."""
-        self._apart |= _groups.pairs({record_id}, _groups.names(record_id, self.group(record_id)))
+    def untie(self, record_id: str, *, forever: bool) -> tuple[Tie, ...]:
+        """Take a record out of its group, for ever or not, and return its ties, which end."""
+        if forever:
+            self._apart |= _groups.pairs({record_id}, _groups.names(record_id, self.group(record_id)))
         return self._leave(record_id)
 
     def _leave(self, record_id: str) -> tuple[Tie, ...]:

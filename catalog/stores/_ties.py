@@ -145,11 +145,14 @@ def _write(
     )
 
 
-def untie(connection: apsw.Connection, number: int, record_id: str, generation: int) -> tuple[Tie, ...]:
-    """Take a record out of its group for ever, and return its ties, which end."""
+def untie(
+    connection: apsw.Connection, number: int, record_id: str, generation: int, *, forever: bool
+) -> tuple[Tie, ...]:
+    """Take a record out of its group, for ever or not, and return its ties, which end."""
     group = of(connection, number)
-    apart = _groups.pairs({record_id}, _groups.names(record_id, group))
-    connection.executemany("INSERT OR IGNORE INTO apart VALUES (?, ?)", sorted(apart))
+    if forever:
+        apart = _groups.pairs({record_id}, _groups.names(record_id, group))
+        connection.executemany("INSERT OR IGNORE INTO apart VALUES (?, ?)", sorted(apart))
     return _leave(connection, record_id, group, generation)
 
 

@@ -333,10 +333,10 @@ class MemoryStore:
         with self._lock:
             return self._bonds.tie(ties, self._current().__contains__)
 
-    def untie(self, record_id: str) -> tuple[Tie, ...]:
-        """Take a record out of its group for ever. Raises NotFound."""
+    def untie(self, record_id: str, *, forever: bool = True) -> tuple[Tie, ...]:
+        """Take a record out of its group, for ever or not. Raises NotFound."""
         with self._lock:
-            return self._bonds.untie(self._row(record_id).id)
+            return self._bonds.untie(self._row(record_id).id, forever=forever)
 
     def ties(self, record_id: str) -> tuple[Tie, ...]:
         """Return the ties of the record's group, by member. Raises NotFound."""

@@ -291,11 +291,11 @@ class SqliteStore:
                 _versions.turned(connection, stamped)
         return count
 
-    def untie(self, record_id: str) -> tuple[Tie, ...]:
-        """Take a record out of its group for ever. Raises NotFound."""
+    def untie(self, record_id: str, *, forever: bool = True) -> tuple[Tie, ...]:
+        """Take a record out of its group, for ever or not. Raises NotFound."""
         with self._database.write() as connection:
             stamped, number = _versions.stamp(connection, None), _versions.number(connection, record_id)
-            ended = _ties.untie(connection, number, record_id, stamped.generation)
+            ended = _ties.untie(connection, number, record_id, stamped.generation, forever=forever)
             _versions.turned(connection, stamped)
         return ended
 

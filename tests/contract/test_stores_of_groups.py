@@ -138,14 +138,15 @@ class Grouped(RuleBasedStateMachine):
         for store in self.stores:
             assert store.tie([tie(leader, member, by) for leader, member in pairs]) == new
 
-    @rule(name=st.sampled_from(NAMES))
-    def untied(self, name: str) -> None:
-        told = [kept_or_error(store, name) for store in self.stores]
+    @rule(name=st.sampled_from(NAMES), forever=st.booleans())
+    def untied(self, name: str, forever: bool) -> None:
+        told = [kept_or_error(store, name, forever=forever) for store in self.stores]
         before = self.group(name)
         if len(before) > 1:
             ends = before[1:] if before[0] == name else [name]
             assert {tuple(one.member for one in ties) for ties in told} == {tuple(ends)}
-            self.apart |= {frozenset({name, other}) for other in self.leave(name)}
+            others = self.leave(name)
+            self.apart |= {frozenset({name, other}) for other in others} if forever else set()
         else:
             assert all(not ties for ties in told)
 
@@ -261,9 +262,9 @@ def spread(made: Entry) -> Entry:
     return made.model_copy(update={"record": record})
 
 
-def kept_or_error(store: Store, name: str) -> tuple[Tie, ...]:
+def kept_or_error(store: Store, name: str, *, forever: bool) -> tuple[Tie, ...]:
     try:
-        return store.untie(name)
+        return store.untie(name, forever=forever)
     except NotFound:
         return ()
 

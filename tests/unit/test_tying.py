@@ -222,6 +222,48 @@ def test_a_group_loses_what_is_withdrawn(kind: str) -> None:
         assert groups(tied) == [("b-sst", "c-sst")]
 
 
+@every_store
+def test_a_record_that_became_another_leaves_its_group_and_may_come_back(kind: str) -> None:
+    with opened(kind) as (store, tied):
+        store.put([entry("a"), entry("b"), entry("c")])
+        tied.look()
+        assert groups(tied) == [("a-sst", "b-sst", "c-sst")]
+        store.put([entry("b", title="Waves off Đà Nẵng", doi="10.1234/waves")])
+        tied.look()
+        assert groups(tied) == [("a-sst", "c-sst")]
+        assert ids(store) == ["a-sst", "b-sst"]
+        store.put([entry("a", title="Salinity", doi="10.1234/salinity")])
+        tied.look()
+        assert groups(tied) == [], "the leader left, and one alone is no group"
+        store.put([entry("a"), entry("b")])
+        tied.look()
+        assert sorted(map(sorted, groups(tied))) == [["a-sst", "b-sst", "c-sst"]]
+
+
+@every_store
+def test_a_leader_that_became_another_leaves_the_others_together(kind: str) -> None:
+    with opened(kind) as (store, tied):
+        store.put([entry("a"), entry("b"), entry("c")])
+        tied.look()
+        store.put([entry("a", title="Salinity", doi="10.1234/salinity")])
+        tied.look()
+        assert groups(tied) == [("b-sst", "c-sst")]
+
+
+@every_store
+def test_what_an_operator_joined_stays_whatever_it_becomes(kind: str) -> None:
+    with opened(kind) as (store, tied):
+        store.put([entry("a"), entry("b"), entry("c"), entry("d", title="Typhoons", doi="10.1234/typhoons")])
+        tied.look()
+        tied.merge("a-sst", "d-sst")
+        store.put([entry("d", title="Waves", doi=None), entry("a", title="Currents", doi=None)])
+        tied.look()
+        assert groups(tied) == [("a-sst", "d-sst"), ("b-sst", "c-sst")]
+        tied.unmerge("d-sst")
+        tied.look(again=True)
+        assert groups(tied) == [("b-sst", "c-sst")]
+
+
 def test_the_index_is_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing, damaged, of another edition or of another catalog: it is made again, and nothing is lost or doubled."""
     store = memory.open_store(tmp_path)
