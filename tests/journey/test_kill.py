@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,12 @@ import apsw
 import pytest
 
 import paged
+from benchmarks.replaying import replaying
 from catalog.search import Query
+from catalog.settings import Settings
+from catalog.source import read_sources
 from catalog.stores import Run, records, sqlite
+from harvesters._run import harvest_source
 from portals import Asked, Piece, Portal, listing, portal
 
 SIZE = 10
@@ -111,3 +115,81 @@ def test_killed_harvests_lose_and_double_nothing(kills: int, least: int, tmp_pat
             assert last
             assert last.seen == len(NAMES)
     assert mid_run >= least, f"of {killed} kills {mid_run} met a run under way"
+
+
+# --- a long listing, whose documents are read in a process of its own, and whose pages are written together
+
+MANY = 3_600
+
+
+def _family(pid: int) -> list[int]:
+    """The processes that a process began, and those that they began."""
+    try:
+        told = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except FileNotFoundError:
+        return []
+    found = [int(child) for each in told for child in each.split()]
+    return [*found, *(later for child in found for later in _family(child))]
+
+
+def _seen(path: Path) -> int:
+    """How many records a harvest that is under way has kept."""
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            return int(connection.execute("SELECT count(*) FROM records").get)
+    except apsw.Error:
+        return 0
+
+
+def _there(processes: Iterable[int]) -> list[int]:
+    return [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+
+
+def _killed(command: list[str], known: dict[str, str], path: Path, least: int) -> list[int]:
+    """Harvest until so many records are kept, kill it, and return what processes it had begun."""
+    with subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 60
+        while _seen(path) < least and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        began = _family(process.pid)
+        process.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 5
+    while _there(began) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not _there(began)
+    return began
+
+
+def _kept(home: Path) -> tuple[int, int]:
+    """How many records stand there, each once, and the page at which the run goes on, which is after none of them."""
+    with closing(sqlite.open_store(home)) as store:
+        run, kept = store.runs()[0], store.sources()["portal"]
+    assert (run.seen, run.counts.new) == (kept, kept)
+    assert int(run.checkpoint or 0) <= kept
+    with closing(apsw.Connection(str(home / sqlite.FILE))) as connection:
+        assert list(connection.execute("PRAGMA integrity_check")) == [("ok",)]
+        for table in ("versions", "documents", "words"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").get == kept
+    return kept, int(run.checkpoint or 0)
+
+
+def test_a_long_listing_that_is_killed_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
+    home, sources = tmp_path / "home", tmp_path / "sources.toml"
+    limits = {"BIENMO_ALLOW_HOSTS": "127.0.0.1", "BIENMO_LEASE_SECONDS": "1", "BIENMO_HOME": str(home)}
+    command = [sys.executable, "-m", "catalog", "harvest", "--sources", str(sources)]
+    known, found = environment() | limits, [(0, 0)]
+    with replaying(MANY) as url:
+        sources.write_text(f'[[source]]\nid = "portal"\nprotocol = "ckan"\nurl = "{url}"\n')
+        for least in (500, 2_100, 2_700):
+            began = _killed(command, known, home / sqlite.FILE, least)
+            found.append(_kept(home))
+            assert found[-1][0] >= least
+            assert least == 500 or len(began) >= 2, "a nursery and a reader were at work"
+            time.sleep(1.1)  # the lease
+        settings = Settings(home=home, allow_hosts=("127.0.0.1",))
+        with closing(sqlite.open_store(home)) as store:
+            run = harvest_source(read_sources(sources)[0], store, settings, workers=None)
+            assert store.runs() == (run,)
+    found.append(_kept(home))
+    assert found == sorted(found)
+    assert (run.state, run.seen, run.counts.new, run.quarantine) == ("complete", MANY, MANY, ())
