@@ -27,7 +27,7 @@ class _Shelf(Generic[T]):
         self._stop = stop
         self._things: list[T] = []
         self._bytes = 0
-        self._over = False
+        self.over = False
         self._failure: BaseException | None = None
         self._moved = threading.Condition()
 
@@ -45,13 +45,13 @@ class _Shelf(Generic[T]):
     def end(self, failure: BaseException | None) -> None:
         """Say that nothing more comes, and why if the making broke."""
         with self._moved:
-            self._over, self._failure = True, failure
+            self.over, self._failure = True, failure
             self._moved.notify_all()
 
     def take(self) -> Sequence[T]:
         """Take all there is, waiting for one; nothing at the end. Raises what broke the making, or Stopped."""
         with self._moved:
-            while not (self._things or self._over):
+            while not (self._things or self.over):
                 self._stop.check()
                 self._moved.wait(_SLICE)
             taken, self._things, self._bytes = self._things, [], 0
@@ -94,6 +94,6 @@ def ahead(things: Generator[T], size: Callable[[T], int], stop: Stop) -> Iterato
             yield taken
             stop.check()
     finally:
-        if making.is_alive():
+        if not shelf.over:  # it was left before the end
             stop.set()
-            making.join(PATIENCE)
+        making.join(PATIENCE)
