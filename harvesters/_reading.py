@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import threading
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from types import ModuleType
@@ -60,22 +59,13 @@ class Readers:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._begun: Workers | None = None
-        self._lock = threading.Lock()
-
-    def _workers(self) -> Workers:
-        with self._lock:
-            if self._begun is None:
-                known = self._settings
-                self._begun = Workers(
-                    max(1, (os.cpu_count() or 1) - 1),
-                    seconds=known.read_seconds,
-                    memory=known.read_memory,
-                    queue=known.harvests,
-                    preload=("catalog.record",),
-                )
-            return self._begun
+        self._workers = Workers(
+            max(1, (os.cpu_count() or 1) - 1),
+            seconds=settings.read_seconds,
+            memory=settings.read_memory,
+            queue=settings.harvests,
+            preload=("catalog.record",),
+        )
 
     def read(self, harvester: Harvester, groups: Iterable[Sequence[Document]]) -> Generator[Reading]:
         """Yield what is read of each document, in their order.
@@ -96,7 +86,7 @@ class Readers:
     def _elsewhere(self, name: str, documents: Sequence[Document]) -> Iterator[Reading]:
         """Read documents in another process; one that ends it is found by itself. Raises CatalogError."""
         try:
-            said = self._workers().run(read_all, name, documents)
+            said = self._workers.run(read_all, name, documents)
         except (WorkerCrashed, WorkerTimeout, TooLarge, DataUnreadable) as error:
             if len(documents) == 1:
                 yield Reading(documents[0], None, told(error), "")
@@ -109,9 +99,7 @@ class Readers:
 
     def close(self) -> None:
         """End the processes."""
-        with self._lock:
-            if self._begun is not None:
-                self._begun.close()
+        self._workers.close()
 
     def __enter__(self) -> Self:
         """Use it in a `with` block that ends the processes."""

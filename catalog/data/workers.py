@@ -125,7 +125,7 @@ class _Nursery:
 
 
 class Workers:
-    """Processes that read data, at most `size` at work; usable from any thread.
+    """Processes that read data, at most `size` at work, begun at the first use; usable from any thread.
 
     Args:
         size: Workers at most.
@@ -165,7 +165,7 @@ class Workers:
         self._modules = {"catalog.errors"}
         self._spawning = threading.Lock()
         self._preload = preload
-        self._nursery = _Nursery(preload)
+        self._nursery: _Nursery | None = None
 
     def run(
         self, job: Callable[..., T], *args: Any, key: Hashable = None, slow_seconds: float = STRIKE_SECONDS
@@ -218,7 +218,8 @@ class Workers:
         for worker in idle:
             worker.end()
         with self._spawning:
-            self._nursery.end()
+            if self._nursery is not None:
+                self._nursery.end()
 
     def __enter__(self) -> Self:
         """Use the pool in a `with` block that closes it."""
@@ -310,6 +311,10 @@ class Workers:
         with self._lock:
             modules = sorted(self._modules)
         with self._spawning:
+            if self._closed:
+                raise closing()
+            if self._nursery is None:
+                self._nursery = _Nursery(self._preload)
             try:
                 return self._nursery.worker(modules)
             except (OSError, EOFError):

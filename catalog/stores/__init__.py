@@ -38,8 +38,7 @@ class Lease(Model):
 class Entry(Model):
     """A document and the record read from it, or why there is none (`reason`, shown in quarantine).
 
-    One of a `document.deleted` says that its source has deleted the dataset, and is nothing else. `text` is JSON that
-    was read as the record, where it is at hand.
+    One of a `document.deleted` says that its source has deleted the dataset. `text` is the record's JSON, if at hand.
     """
 
     document: Document
@@ -339,9 +338,8 @@ class Store(Protocol):
     def untie(self, record_id: str, *, forever: bool = True) -> tuple[Tie, ...]:
         """Take a record out of its group, and return the ties that end; none where it had no group.
 
-        Where it is `forever`, as an operator says it, the record and each other one of the group are apart from then
-        on: `tie` leaves such pairs out. Else they may be tied again when they are found to be one. The group of a
-        leader that is taken out is led by its member of the lowest id from then on.
+        Where it is `forever`, the record and each other one of the group are apart from then on: `tie` leaves such
+        pairs out; else they may be tied again. A leader's group is led by its member of the lowest id from then on.
 
         Raises:
             NotFound: There is no such record.

@@ -39,7 +39,7 @@ def elsewhere(readers: Readers, group: Sequence[Document]) -> list[Entry]:
 def test_few_documents_begin_no_process(readers: Readers) -> None:
     found = [entered(reading) for reading in readers.read(breaking, [documents("one", "two")])]
     assert [entry.record.title.best("en") for entry in found if entry.record] == ["one", "two"]
-    assert readers._begun is None
+    assert readers._workers._nursery is None
 
 
 def test_documents_are_read_alike_here_and_elsewhere(readers: Readers) -> None:
@@ -52,8 +52,8 @@ def test_documents_are_read_alike_here_and_elsewhere(readers: Readers) -> None:
     given[HERE + 4] = given[HERE + 4].model_copy(update={"deleted": True})
     groups = [given[:HERE], given[HERE : HERE + 1], given[HERE + 1 :]]
     found = [entered(reading) for reading in readers.read(ckan, groups)]
-    here = [entered(reading) for reading in Readers(readers._settings).read(object_of(ckan), groups)]
-    assert readers._begun is not None
+    here = [entered(reading) for reading in readers.read(object_of(ckan), groups)]
+    assert readers._workers._nursery is not None
     assert [entry.model_copy(update={"text": None}) for entry in found] == here
     assert [entry.text is not None for entry in found] == [
         entry.record is not None and number >= HERE for number, entry in enumerate(found)
