@@ -98,8 +98,9 @@ def _told(what: str) -> Iterator[None]:
         raise BadDocument(f"{what} cannot be read: {type(error).__name__} {said}"[:300]) from error
 
 
-def open_zip(content: bytes | Path) -> Archive:
-    """Open a ZIP in memory, or a local one; its members are inflated only as they are read.
+@contextmanager
+def open_zip(content: bytes | Path) -> Iterator[Archive]:
+    """Open a ZIP in memory, or a local one, until it is left; its members are inflated only as they are read.
 
     Raises:
         BadDocument: It is none, has more than 10,000 members, one name twice, or an encrypted member or one packed
@@ -108,8 +109,16 @@ def open_zip(content: bytes | Path) -> Archive:
     if isinstance(content, bytes) and content.count(_CENTRAL) > MEMBERS:
         raise BadDocument(_TOO_MANY)
     with _told("the archive"):
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        archive = zipfile.ZipFile(BytesIO(content) if isinstance(content, bytes) else content)
+        stream = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+    with stream:
+        yield Archive(_members(stream))
+
+
+def _members(stream: IO[bytes]) -> dict[str, Member]:
+    """The members of a ZIP, by name. Raises BadDocument."""
+    with _told("the archive"):
+        size = stream.seek(0, os.SEEK_END)
+        archive = zipfile.ZipFile(stream)
         infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > MEMBERS:
         raise BadDocument(_TOO_MANY)
@@ -123,14 +132,15 @@ def open_zip(content: bytes | Path) -> Archive:
             )
         packed = min(info.compress_size, size)
         members[info.filename] = Member(info.filename, packed, _opener(archive, info))
-    return Archive(members)
+    return members
 
 
 def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
     return lambda: archive.open(info)
 
 
-def open_folder(folder: Path) -> Archive:
+@contextmanager
+def open_folder(folder: Path) -> Iterator[Archive]:
     """Open a folder as an archive of the regular files that lie in it.
 
     Raises:
@@ -144,7 +154,7 @@ def open_folder(folder: Path) -> Archive:
                 members[entry.name] = Member(entry.name, size, _file_opener(Path(entry.path)))
             if len(members) > MEMBERS:
                 raise BadDocument(f"the folder has more than {MEMBERS:,} files")
-    return Archive(members)
+    yield Archive(members)
 
 
 def _file_opener(path: Path) -> Callable[[], IO[bytes]]:

@@ -8,6 +8,7 @@ One that is larger than `BIENMO_FETCH_BYTES` is described by its EML alone, wher
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -74,7 +75,8 @@ def harvest(source: Source, fetch: Fetch) -> Iterator[Document]:
             continue
         document = _asked(source, entry, page)
         try:
-            content = _described(_got(entry, fetch), entry)
+            with _got(entry, fetch) as archive:
+                content = _described(archive, entry)
             document, silences = document.model_copy(update={"content": content}), Silences()
         except LimitExceeded as error:
             document = _too_large(document, entry, fetch, error)
@@ -89,7 +91,7 @@ def _asked(source: Source, entry: Entry, page: str) -> Document:
     return Document(source=source.id, native_id=entry.native_id, url=entry.archive or "", page=page)
 
 
-def _got(entry: Entry, fetch: Fetch) -> Archive:
+def _got(entry: Entry, fetch: Fetch) -> AbstractContextManager[Archive]:
     if entry.archive is None:
         raise BadDocument("the list tells no archive of this dataset")
     return open_zip(entry.content or fetch.get(entry.archive).content)
@@ -126,8 +128,8 @@ def _from_folder(source: Source) -> Iterator[Document]:
             continue
         try:
             path = folder if alone else folder / name
-            archive = open_folder(path) if path.is_dir() else open_zip(path)
-            document = document.model_copy(update={"content": _described(archive, entry)})
+            with open_folder(path) if path.is_dir() else open_zip(path) as archive:
+                document = document.model_copy(update={"content": _described(archive, entry)})
         except BadDocument as error:
             document = lost(document, error)
         except OSError as error:

@@ -311,9 +311,13 @@ def sea_of(content):
         return np.asarray(file["sst"][:])
 
 
-def test_row_16_a_file_rewritten_while_it_is_sent_breaks_the_answer_off(tmp_path):
-    """Other numbers of the same size: what a client gets whole is of one file, or it gets no whole answer."""
-    shape = (60, 200, 300)
+@pytest.mark.parametrize("days", [60, 240])
+def test_row_16_a_file_rewritten_while_it_is_sent_breaks_the_answer_off(tmp_path, days):
+    """Other numbers of the same size: what a client gets whole is of one file, or it gets no whole answer.
+
+    The 14 MB of 60 days may be on their way before the file changes; 58 MB are more than a server has read by then.
+    """
+    shape = (days, 200, 300)
     old, new = (np.full(shape, number, "f4") + np.arange(300) for number in (1000, 2000))
     paths = [
         gridded(tmp_path / f"{name}.nc", shape, kind="NETCDF3_CLASSIC", values=v)
@@ -339,7 +343,7 @@ def test_row_16_a_file_rewritten_while_it_is_sent_breaks_the_answer_off(tmp_path
             status, body = get(base, "/api/datasets/sea/subset.nc3")
             assert status == 200
             assert np.array_equal(sea_of(body), target)
-        assert broken
+        assert broken or days == 60
 
 
 def while_read(base, pause, change):

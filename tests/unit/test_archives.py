@@ -1,5 +1,6 @@
 """FAULTS row 27: archives that lie about names, sizes and ratios are refused; nothing outside is written or read."""
 
+import contextlib
 import io
 import os
 import struct
@@ -106,6 +107,15 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 }
 
 
+def opened() -> list[str]:
+    """What this process has open."""
+    found = []
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(one.readlink()))
+    return found
+
+
 @pytest.mark.parametrize("shape", ARCHIVES)
 def test_a_hostile_archive_is_a_problem_in_bounded_memory(shape: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
@@ -122,6 +132,7 @@ def test_a_hostile_archive_is_a_problem_in_bounded_memory(shape: str, tmp_path: 
     assert SECRET not in document.problem
     assert peak < 64_000_000
     assert sorted(tmp_path.rglob("*")) == before
+    assert not [name for name in opened() if name.startswith(str(tmp_path))]
 
 
 @pytest.mark.parametrize("name", ["../../evil.txt", "/tmp/evil.txt", "C:\\evil.txt", "a/../../evil.txt"])
@@ -161,17 +172,18 @@ def test_metadata_outside_are_not_read(tmp_path: Path) -> None:
 
 def test_a_member_that_grows_too_much_is_not_read_to_its_end() -> None:
     read: list[int] = []
-    with pytest.raises(BadDocument, match="grows beyond"):
-        read.extend(len(piece) for piece in open_zip(bomb()).pieces("rows.txt"))
+    with open_zip(bomb()) as archive, pytest.raises(BadDocument, match="grows beyond"):
+        read.extend(len(piece) for piece in archive.pieces("rows.txt"))
     assert sum(read) < 25_000_000
 
 
 def test_a_member_that_is_not_there_is_told() -> None:
-    with pytest.raises(BadDocument, match="no file"):
-        list(open_zip(zipped({"a": b"b"})).pieces("../a"))
+    with open_zip(zipped({"a": b"b"})) as archive, pytest.raises(BadDocument, match="no file"):
+        list(archive.pieces("../a"))
 
 
 def test_hidden_files_of_a_folder_are_not_named(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_text("x")
     (tmp_path / "a.txt").write_text("x")
-    assert open_folder(tmp_path).names() == ("a.txt",)
+    with open_folder(tmp_path) as archive:
+        assert archive.names() == ("a.txt",)
