@@ -9,13 +9,12 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
 from catalog.completeness import Appraisal, FileCheck, SourceAppraisal, appraise, summarise
-from catalog.data import complying
 from catalog.data.places import place
 from catalog.data.workers import Workers
 from catalog.errors import BadRequest, CatalogError, DataError
@@ -76,6 +75,8 @@ class Appraisals:
             NotFound: There is no such record. Withdrawn: It is no more.
             BadRequest: The checker is not installed.
         """
+        from catalog.data import complying  # noqa: PLC0415 - brings all that reads data; a harvest has no need of it
+
         record = self._store.get(record_id)
         if not complying.version():
             raise BadRequest(
@@ -86,15 +87,17 @@ class Appraisals:
             known = self._known(way.address)
             try:
                 current = known is not None and known.checker == complying.version()
-                found.append(known if known and current else self._check(way.address, workers))
+                found.append(
+                    known if known and current else self._check(way.address, complying.judged, workers)
+                )
             except DataError as error:
                 refused(place(way.address).name, error)
         return _with_files(record, found)
 
-    def _check(self, address: str, workers: Workers) -> FileCheck:
+    def _check(self, address: str, judged: Callable[[str], dict[str, Any]], workers: Workers) -> FileCheck:
         path = place(address)
         size, mtime_ns = _facts(path) or (-1, -1)
-        said = workers.run(complying.judged, address, key=(address, size, mtime_ns, "checked"))
+        said = workers.run(judged, address, key=(address, size, mtime_ns, "checked"))
         check = FileCheck.model_validate(said)
         if _facts(path) == (size, mtime_ns):
             self._keep(address, _Kept(size=size, mtime_ns=mtime_ns, check=check))

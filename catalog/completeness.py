@@ -16,8 +16,7 @@ from types import MappingProxyType
 from pydantic import Field
 
 from catalog import vocabulary
-from catalog.data.afar import is_openable
-from catalog.data.places import LOCAL
+from catalog.data.ways import openables
 from catalog.instant import Instant
 from catalog.record import Model, Record, Role, Text, Variable
 from catalog.words import tokens
@@ -298,9 +297,7 @@ _MEASURES: Mapping[str, Callable[[Record], float]] = MappingProxyType(
         "units": _share(_measured),
         "long-names": _share(_called),
         "access": lambda record: bool(record.distributions),
-        "open-format": lambda record: any(
-            way.protocol in LOCAL or is_openable(way) for way in record.distributions
-        ),
+        "open-format": lambda record: bool(openables(record)),
         "format": lambda record: any(
             way.format != "unknown" or way.media_type for way in record.distributions
         ),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from catalog import estimating, formats, tabling
 from catalog.answers import Answer, of_spool, read_end, written_end
 from catalog.crediting import credited, credits_of
-from catalog.data import afar, dap, farther, repeats, subset
+from catalog.data import afar, dap, farther, repeats, subset, ways
 from catalog.data.constraints import TableQuery
 from catalog.data.grids import Grid
 from catalog.data.remote import Reach, host
@@ -159,7 +159,7 @@ class Remote:
 
     def _state(self, distribution: Distribution) -> str:
         """What the server tells of the state of the data now; nothing where it has no way to tell that."""
-        if afar.file_form(distribution) == "netcdf":
+        if ways.file_form(distribution) == "netcdf":
             return str(self._run(distribution, afar.state, self.reach))
         self._strikes.refuse(host(distribution.address))
         return ""

@@ -10,7 +10,7 @@ from catalog import cutting, estimating, formats, tabling
 from catalog.answers import Answer, of_spool, read_end
 from catalog.appraisals import Appraisals
 from catalog.crediting import credited, credits_of
-from catalog.data import afar, opening, places, subset
+from catalog.data import opening, places, subset
 from catalog.data.grids import Grid
 from catalog.data.places import LOCAL
 from catalog.data.shelf import Shelf
@@ -18,6 +18,7 @@ from catalog.data.spools import Spools
 from catalog.data.subset import Cut, Limits
 from catalog.data.tallies import Tallies
 from catalog.data.turns import Turns
+from catalog.data.ways import OPENABLE, openables
 from catalog.data.workers import Workers
 from catalog.errors import NotSubsettable, TooBusy, TooLarge
 from catalog.estimating import Estimate
@@ -33,9 +34,6 @@ from catalog.tying import Tying
 
 CHUNKED = ("file", "zarr", "collection")
 """The protocols whose data the server reads itself, by their chunk index."""
-
-OPENABLE = (*LOCAL, *afar.PROTOCOLS)
-"""The protocols that can be cut, the cheapest first; of `http` NetCDF files and Zarr groups only."""
 
 ESTIMATES = 16
 """Estimates that are made at once, or wait: they need no turn among the subsets, and must not take every thread."""
@@ -371,12 +369,6 @@ def openable(record: Record) -> Distribution:
         f"{record.id} cannot be cut: it has {has}",
         hint=f"data can be cut from: {', '.join(OPENABLE)}; see the record's distributions for the source's own way",
     )
-
-
-def openables(record: Record) -> tuple[Distribution, ...]:
-    """Return the record's distributions that can be cut, the cheapest first."""
-    ways = [d for d in record.distributions if d.protocol in LOCAL or afar.is_openable(d)]
-    return tuple(sorted(ways, key=lambda way: OPENABLE.index(way.protocol)))
 
 
 def public(record: Record) -> Record:

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog import matching
-from catalog.data import afar
-from catalog.data.places import LOCAL
+from catalog.data.ways import openables
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.instant import now
 from catalog.matching import Judgement, judged
@@ -298,12 +297,8 @@ def _led(ours: Sequence[Record], theirs: Sequence[Record]) -> tuple[Record, Reco
     """
     if (len(ours) > 1) != (len(theirs) > 1):
         return (ours[0], theirs[0]) if len(ours) > 1 else (theirs[0], ours[0])
-    leader, member = sorted((ours[0], theirs[0]), key=lambda record: (not _can_be_cut(record), record.id))
+    leader, member = sorted((ours[0], theirs[0]), key=lambda record: (not openables(record), record.id))
     return leader, member
-
-
-def _can_be_cut(record: Record) -> bool:
-    return any(way.protocol in LOCAL or afar.is_openable(way) for way in record.distributions)
 
 
 __all__ = ["FILE", "Group", "Passed", "Tying"]

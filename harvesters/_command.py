@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,13 @@ from types import FrameType
 
 from rich.console import Console
 
-from catalog.probing import by_schedule
-from catalog.service import Catalog, open_catalog
+from catalog.appraisals import Appraisals
+from catalog.data.workers import Workers
 from catalog.settings import Settings
 from catalog.source import Source, read_sources
-from catalog.stores import Run
+from catalog.stores import Run, Store, sqlite
 from catalog.tuning import HARVESTED_OBJECTS, settle
+from catalog.tying import Tying
 from harvesters._events import Tell, bars, lines
 from harvesters._polite import Hosts, Stop
 from harvesters._reading import Readers
@@ -45,25 +46,32 @@ class Asked:
 
 def once(settings: Settings, sources: Sequence[Source], asked: Asked, *, due: bool = False) -> list[Run]:
     """Harvest sources, or those of them that are due by their schedule, and return their runs."""
-    with open_catalog(settings, sources) as catalog, _told(asked) as tell, stopping() as stop:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(sqlite.open_store(settings.home)) as store,
+        _workers(settings) as workers,
+        _told(asked) as tell,
+        stopping() as stop,
+    ):
         settle(HARVESTED_OBJECTS)
-        chosen = due_now(sources, catalog.store, settings, tell) if due else sources
+        chosen = due_now(sources, store, settings, tell) if due else sources
         runs = harvest_all(
-            chosen,
-            catalog.store,
-            settings,
-            workers=catalog.workers,
-            tell=tell,
-            stop=stop,
-            dry_run=asked.dry_run,
+            chosen, store, settings, workers=workers, tell=tell, stop=stop, dry_run=asked.dry_run
         )
-        return runs if asked.dry_run else [followed(catalog, run, stop) for run in runs]
+        return runs if asked.dry_run else [followed(store, settings, run, stop) for run in runs]
 
 
-def followed(catalog: Catalog, run: Run, stop: Stop) -> Run:
+def _workers(settings: Settings) -> Workers:
+    """The processes that read files, begun where a source has some."""
+    return Workers(
+        settings.readers, seconds=settings.read_seconds, memory=settings.read_memory, queue=settings.queue
+    )
+
+
+def followed(store: Store, settings: Settings, run: Run, stop: Stop) -> Run:
     """Do what follows a harvest, and return its run: what changed is appraised, and tied to what is the same."""
-    catalog.appraisals.follow(run)
-    catalog.tying.follow(run, stop.is_set)
+    Appraisals(store, settings.home).follow(run)
+    Tying(store, settings.home).follow(run, stop.is_set)
     return run
 
 
@@ -78,11 +86,14 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
     Raises:
         BadSource: The sources cannot be read at the beginning.
     """
+    from catalog.probing import by_schedule  # noqa: PLC0415 - brings all that reads data: `once` has no need of it
+    from catalog.service import open_catalog  # noqa: PLC0415
+
     sources = read_sources(path())
     if settings.user_agent == Settings.model_fields["user_agent"].default:
         _LOG.warning("portals cannot reach you: put your address into BIENMO_USER_AGENT")
     with ExitStack() as stack:
-        catalog: Catalog = stack.enter_context(open_catalog(settings, sources))
+        catalog = stack.enter_context(open_catalog(settings, sources))
         tell = stack.enter_context(_told(asked))
         stop = Stop()
         harvest = partial(
@@ -99,7 +110,7 @@ def watch(settings: Settings, path: Callable[[], Path], asked: Asked) -> None:
         watching = Watch(
             lambda: read_sources(path()),
             lambda: _stamp(path()),
-            lambda source: followed(catalog, harvest(source), stop),
+            lambda source: followed(catalog.store, settings, harvest(source), stop),
             catalog.store,
             settings,
             stop=stop,

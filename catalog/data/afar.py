@@ -8,8 +8,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 import h5py
 import netCDF4
@@ -31,40 +30,11 @@ from catalog.data.reading import Cells, OpenFile
 from catalog.data.remote import Link, Reach, linked
 from catalog.data.scales import Scales
 from catalog.data.undecoded import undecoded
+from catalog.data.ways import file_form
 from catalog.errors import CatalogError, DataChanged, DataUnreadable, NotSubsettable
 from catalog.record import Distribution
 
-PROTOCOLS = ("griddap", "opendap", "tabledap", "http")
-"""The protocols of data on other servers that can be cut, those first that cut best."""
-
 _HDF = b"\x89HDF\r\n\x1a\n"
-_FORMS: Mapping[str, Literal["netcdf", "zarr"]] = {
-    **dict.fromkeys(("netcdf", "netcdf3", "netcdf4", "nc", "nc4", "x-netcdf"), "netcdf"),
-    **dict.fromkeys(("hdf5", "h5", "x-hdf5", "x-hdf"), "netcdf"),
-    **dict.fromkeys(("zarr", "vnd-zarr", "vnd.zarr", "vnd+zarr", "x-zarr"), "zarr"),
-}  # fmt: skip
-_SUFFIXES = {".nc": "netcdf", ".nc4": "netcdf", ".h5": "netcdf", ".zarr": "zarr"}
-
-
-def is_openable(distribution: Distribution) -> bool:
-    """Tell whether a distribution is one of data on another server that can be cut."""
-    return distribution.protocol in PROTOCOLS and (
-        distribution.protocol != "http" or file_form(distribution) is not None
-    )
-
-
-def file_form(distribution: Distribution) -> str | None:
-    """Return netcdf or zarr for what a web address leads to, by its format, media type or name; None for others."""
-    if distribution.protocol != "http":
-        return None
-    media = (distribution.media_type or "").partition(";")[0].strip().lower()
-    for word in (distribution.format.lower(), media.removeprefix("application/")):
-        if word in _FORMS:
-            return _FORMS[word]
-    if distribution.format not in {"unknown", "other", "binary"}:
-        return None
-    path = urlsplit(distribution.address).path.rstrip("/").lower()
-    return next((form for suffix, form in _SUFFIXES.items() if path.endswith(suffix)), None)
 
 
 def is_asked_together(distribution: Distribution) -> bool:

@@ -14,7 +14,7 @@ import netCDF4
 import xarray as xr
 import zarr
 
-from catalog.data import afar, collection, sheets
+from catalog.data import afar, collection, sheets, ways
 from catalog.data.classic import check_whole
 from catalog.data.contained import check_hdf5, check_zarr
 from catalog.data.coverage import cover
@@ -156,7 +156,7 @@ def opened(distribution: Distribution, reach: Reach) -> Iterator[xr.Dataset]:
     elif distribution.protocol == "collection":
         with collection.opened(distribution.address, member, checksum=distribution.checksum) as dataset:
             yield dataset
-    elif afar.is_openable(distribution):
+    elif ways.is_remote(distribution):
         with afar.opened(distribution, reach) as dataset:
             yield dataset
     else:

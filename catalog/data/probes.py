@@ -25,6 +25,7 @@ from catalog.data.places import LOCAL, place
 from catalog.data.remote import Link, Reach, linked, reached, refused
 from catalog.data.tabledap import Tabledap
 from catalog.data.tabular import Sheet
+from catalog.data.ways import file_form, is_remote
 from catalog.errors import DataUnreadable, NotSubsettable, TooLarge
 from catalog.instant import now, of_seconds, seconds
 from catalog.record import Distribution
@@ -131,11 +132,11 @@ def _remote(link: Followed, way: Distribution, reach: Reach) -> Found:
     try:
         if way.protocol == "tabledap":
             return _last_rows(Tabledap(link, way.address, reach.max_bytes))
-        if afar.is_openable(way):
+        if is_remote(way):
             with afar.opened_over(link, way, reach) as dataset:
                 return _cell(dataset)
     except NotSubsettable:
-        if afar.file_form(way) == "zarr":
+        if file_form(way) == "zarr":
             return _group(link, way)
     except DataUnreadable as error:
         if link.page:

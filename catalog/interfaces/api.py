@@ -10,13 +10,14 @@ from fastapi.responses import Response
 
 from catalog import formats
 from catalog.data import subset
+from catalog.data.ways import openables
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.interfaces._describing import PROBLEMS, Described, Id, Suffix, answers
 from catalog.interfaces._sending import INERT, send
 from catalog.record import Record
 from catalog.search import Page, parse
 from catalog.search import Query as Question
-from catalog.service import Catalog, openables
+from catalog.service import Catalog
 
 MAX_RUNS = 500
 MAX_CHANGES = 10_000

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import harvesters._command  # noqa: F401 - the memory of the command is weighed: what it brings, too
 from benchmarks.process import Server
 from benchmarks.replaying import LATENCY, ROWS, package, replaying
 from catalog.settings import Settings

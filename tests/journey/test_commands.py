@@ -5,6 +5,7 @@ import json
 import pytest
 import xarray as xr
 
+from benchmarks.replaying import replaying
 from journey.command import bienmo
 
 SEA_LEVEL = "sample-cmems_sea_level_20190223_bien_dong"
@@ -112,3 +113,22 @@ def test_a_home_that_cannot_be_is_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     ran = bienmo("search", home=tmp_path / "file" / "home", check=False)
     assert (ran.returncode, b"Traceback" in ran.stderr) == (1, False)
+
+
+def test_a_harvest_has_nothing_in_memory_that_reads_data(tmp_path):
+    """A portal's descriptions alone, also what follows a harvest: 130 MB fewer, in every process of it."""
+    with replaying(400) as url:
+        sources = tmp_path / "sources.toml"
+        sources.write_text(f'[[source]]\nid = "portal"\nprotocol = "ckan"\nurl = "{url}"\n')
+        ran = bienmo(
+            "harvest",
+            "--sources",
+            str(sources),
+            home=tmp_path / "home",
+            BIENMO_ALLOW_HOSTS="127.0.0.1",
+            PYTHONPROFILEIMPORTTIME="1",
+        )
+    lines = ran.stderr.decode().splitlines()
+    brought = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert {"ckanapi", "catalog.tying", "catalog.appraisals"} <= brought
+    assert not {"numpy", "pandas", "xarray", "netCDF4", "h5py", "zarr", "pyarrow", "shapely"} & brought

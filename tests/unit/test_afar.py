@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.data import afar, farther, opening
+from catalog.data import afar, farther, opening, ways
 from catalog.data.keyed import Keyed, check_codecs
 from catalog.data.opening import Reach
 from catalog.errors import AddressRefused, DataChanged, DataUnreadable, NotSubsettable, Unreachable
@@ -319,4 +319,4 @@ def test_no_door_follows_a_redirect_inside(site, protocol):
 )
 def test_which_files_are_opened(given_, form):
     found = Distribution(**{"protocol": "http", "address": "https://example.org/x", **given_})
-    assert afar.file_form(found) == form
+    assert ways.file_form(found) == form

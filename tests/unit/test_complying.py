@@ -10,7 +10,6 @@ import h5py
 import pytest
 import xarray as xr
 
-from catalog import appraisals as room
 from catalog.appraisals import Appraisals
 from catalog.completeness import FileCheck
 from catalog.data import complying
@@ -168,7 +167,7 @@ def test_a_file_that_cannot_be_checked_is_told_and_the_others_go_on(workers, tmp
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch, workers, written, tmp_path):
     appraisals, name = holding(written, tmp_path / "home")
-    monkeypatch.setattr(room.complying, "version", lambda: "")
+    monkeypatch.setattr(complying, "version", lambda: "")
     with pytest.raises(BadRequest, match="not installed"):
         appraisals.checked(name, workers, unexpected)
     assert appraisals.record(name).score >= 0
