@@ -93,4 +93,5 @@ def run(application: str, *, host: str, port: int, workers: int) -> None:
         log_level="warning",
         timeout_graceful_shutdown=5,
         server_header=False,
+        loop="catalog.accepting:SharingLoop" if workers > 1 else "auto",
     )
