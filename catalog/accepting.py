@@ -15,7 +15,7 @@ import uvloop
 
 _LOG = logging.getLogger(__name__)
 _STEP_SECONDS = 0.001
-"""How long is waited for each doubling of the connections: the timers of the loop are no finer."""
+"""How long is waited for the first connection, and for each doubling of them: the timers of the loop are no finer."""
 
 _REST_SECONDS = 1.0
 """How long nothing is taken after the system had no room for a connection."""
@@ -68,7 +68,7 @@ class Door:
         closed = {transport for transport in self._taken if transport.is_closing()}
         self._taken -= closed
         if many := len(self._taken) + len(self._taking):
-            self._wait(many.bit_length() * _STEP_SECONDS)
+            self._wait((1 + many.bit_length()) * _STEP_SECONDS)
         else:
             self._take()
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,7 +46,21 @@ def ours(sst: Sst, folder: Path, *, twin: str = "", workers: int = 1, **environm
     with served(
         "ours", serve, port, environment=environment, ready="/health", log=folder / "ours.log"
     ) as server:
+        await_all(server, workers)
         yield server
+
+
+def await_all(server: Server, workers: int) -> None:
+    """Wait until each of a server's processes takes connections. Raises RuntimeError where that takes a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with ExitStack() as clients:
+            for _ in range(4 * workers):
+                clients.enter_context(server.client()).ask("/health")
+            if len(server.connections()) == workers:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"not all of {workers} processes take connections")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -115,6 +115,19 @@ class Server(NamedTuple):
             at += 1
         return found
 
+    def connections(self) -> list[int]:
+        """Return how many connections of its port each process of the tree has, of those that have any.
+
+        proc(5): /proc/net/tcp, and /proc/PID/fd, which names sockets by the inodes there.
+        """
+        lines = [line.split() for line in _read("/proc/net/tcp").splitlines()[1:]]
+        local, established = f":{self.port:04X}", "01"
+        there = {
+            f"socket:[{line[9]}]" for line in lines if line[1].endswith(local) and line[3] == established
+        }
+        counts = [len(there.intersection(_open(pid))) for pid in self.tree()]
+        return [count for count in counts if count]
+
     def cpu(self) -> float:
         """Return the seconds of CPU (user and system) that the tree has used, ended processes included."""
         return sum(map(_cpu_seconds, self.tree()))
@@ -131,6 +144,14 @@ class Server(NamedTuple):
     def peak(self) -> int:
         """Return the sum of the peaks of resident memory, bytes: never below the tree's real peak."""
         return sum(_status(pid, "VmHWM") for pid in self.tree())
+
+
+def _open(pid: int) -> Iterator[str]:
+    """What a process has open, by its links in /proc."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                yield str(link.readlink())
 
 
 def _read(path: Path | str) -> str:
