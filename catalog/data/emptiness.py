@@ -16,7 +16,7 @@ from catalog.data.grids import Grid
 from catalog.data.nearest import nearest_all
 from catalog.data.placing import Placed
 from catalog.data.positions import pair_of
-from catalog.data.spheres import distance
+from catalog.data.spheres import haversines, metres
 from catalog.errors import CatalogError
 
 SMALL = 4_000_000
@@ -147,11 +147,15 @@ def _nearest(grid: Grid, place: Placed, name: str, longitude: float, latitude: f
         for d in variable.dims
         if d not in centre
     }
+    is_straight = all(
+        grid.dataset.variables[axis].ndim == 1 for axis in pair
+    )  # all beyond an edge is farther
     found, reached, radius, last = None, 0.0, _FIRST, False
     while True:
         window = _window(variable, grid, pair, centre, radius)
         if not _is_cheap(variable, window):
             break
+        window = _whole_chunks(variable, window)
         key = tuple(
             window[d] if d in window else slice(int(others[d][0]), int(others[d][0]) + 1)
             for d in variable.dims
@@ -160,22 +164,29 @@ def _nearest(grid: Grid, place: Placed, name: str, longitude: float, latitude: f
             [part.stop - part.start for part in map(window.get, own) if part]
         )
         x, y = _positions(grid, pair, window, own)
-        far = distance(longitude, latitude, x, y)
+        far = haversines(longitude, latitude, x, y)
         there = has_values(raw, variable.attrs) & np.isfinite(far)
         whole = all(part == slice(0, variable.sizes[d]) for d, part in window.items())
+        edge = float(np.nanmax(far)) if whole else _edge(far)
         if there.any():
             at = np.unravel_index(int(np.where(there, far, np.inf).argmin()), far.shape)
+            x, y = np.broadcast_arrays(x, y)
             found = float(x[at]), float(y[at]), float(far[at])
         else:
-            reached = float(np.nanmax(far)) if whole else _edge(far)
-        if whole or last:
+            reached = edge
+        if whole or last or (found and found[2] <= edge and is_straight):
             break
-        last, radius = found is not None, 2 * radius
+        last = found is not None
+        radius = 2 * max(radius, _least_radius(window, centre))
     if found:
-        return (
-            f"the nearest cell with data is at {found[0]:.7g},{found[1]:.7g} ({found[2] / 1000:.4g} km away)"
-        )
-    return f"no cell within {reached / 1000:.4g} km has data" if reached else ""
+        x0, y0, _ = found
+        away = _kilometres(found[2])
+        return f"the nearest cell with data is at {x0:.7g},{y0:.7g} ({away:.4g} km away)"
+    return f"no cell within {_kilometres(reached):.4g} km has data" if reached else ""
+
+
+def _kilometres(haversine: float) -> float:
+    return float(metres(2 * np.sqrt(haversine))) / 1000
 
 
 def _window(
@@ -194,6 +205,25 @@ def _window(
         reach = wide if column.dims == (d,) else radius
         found[d] = slice(max(0, index - reach), min(variable.sizes[d], index + reach + 1))
     return found
+
+
+def _whole_chunks(variable: xr.Variable, window: Mapping[str, slice]) -> dict[str, slice]:
+    """A window with the rest of the chunks that it touches, which is inflated with it, where that is not too much."""
+    chunks = dict(zip(variable.dims, chunks_of(variable) or (), strict=False))
+    wide = {
+        d: slice(
+            part.start // chunks.get(d, 1) * chunks.get(d, 1),
+            min(variable.sizes[d], -(-part.stop // chunks.get(d, 1)) * chunks.get(d, 1)),
+        )
+        for d, part in window.items()
+    }
+    return wide if _is_cheap(variable, wide) else dict(window)
+
+
+def _least_radius(window: Mapping[str, slice], centre: Mapping[str, int]) -> int:
+    """How far a window reaches to all sides at least."""
+    reach = [min(centre[d] - part.start, part.stop - 1 - centre[d]) for d, part in window.items()]
+    return int(min(reach))
 
 
 def _is_cheap(variable: xr.Variable, window: Mapping[str, slice]) -> bool:
@@ -216,7 +246,7 @@ def _is_cheap(variable: xr.Variable, window: Mapping[str, slice]) -> bool:
 def _positions(
     grid: Grid, pair: tuple[str, str], window: Mapping[str, slice], own: list[str]
 ) -> tuple[_Floats, _Floats]:
-    """The longitudes and latitudes of a window, in the order of a variable's dimensions."""
+    """The longitudes and latitudes of a window, in the order of a variable's dimensions, to be broadcast."""
     found = []
     for name in pair:
         dims = grid.dataset.variables[name].dims
@@ -224,11 +254,10 @@ def _positions(
         order = [dims.index(d) for d in own if d in dims]
         shape = [window[d].stop - window[d].start if d in dims else 1 for d in own]
         found.append(values.transpose(order).reshape(shape))
-    x, y = np.broadcast_arrays(*found)
-    return x, y
+    return found[0], found[1]
 
 
 def _edge(far: _Floats) -> float:
-    """The least distance to the edge of a window."""
+    """The haversine of the least distance to the edge of a window."""
     sides = [far] if far.ndim < _LINE else [far[0], far[-1], far[:, 0], far[:, -1]]
     return float(min(np.nanmin(side) for side in sides))

@@ -48,6 +48,21 @@ def distance(
     return metres(np.sqrt(np.sum(apart * apart, axis=-1)))
 
 
+def haversines(
+    longitude: float, latitude: float, longitudes: npt.ArrayLike, latitudes: npt.ArrayLike
+) -> _Floats:
+    """Return the haversines of the angles between a position and others; shapes are broadcast.
+
+    They grow with the distance, which is 2 R arcsin of their root, and of two axes cost no more than the axes' own.
+    """
+    x, y = np.radians(np.asarray(longitudes, np.float64)), np.radians(np.asarray(latitudes, np.float64))
+    row = np.radians(latitude)
+    found: _Floats = (
+        np.sin((y - row) / 2) ** 2 + np.cos(row) * np.cos(y) * np.sin((x - np.radians(longitude)) / 2) ** 2
+    )
+    return found
+
+
 class Index:
     """The legal ones of many positions, in an order in which the nearest are found at once.
 
