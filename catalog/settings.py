@@ -62,7 +62,9 @@ class Settings(BaseSettings):
     makers: int = Field(
         default=2, ge=1, le=64, description="large subsets that the server makes at once, while they are sent"
     )
-    client_active: int = Field(default=2, ge=1, description="subsets of one client that are made at once")
+    client_active: int = Field(
+        default=2, ge=1, description="subsets of one client that are made at once, in each server process"
+    )
     client_waiting: int = Field(
         default=15, ge=0, description="requests of one client that may wait for that; further ones get 429"
     )
