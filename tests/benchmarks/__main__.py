@@ -60,9 +60,9 @@ def over_http(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
             for row in served.rows(servers, data, asked.formats, asked.rounds):
                 rows.append(row)
                 yield row.row()
-        if "served" in asked.parts and "limit" in servers:
+        if "served" in asked.parts:
             with hosts.ours(data, folder / "twinned", twin="map") as server:
-                for row in served.twinned(server, servers["limit"], data, asked.formats, asked.rounds):
+                for row in served.twinned({**servers, "ours": server}, data, asked.formats, asked.rounds):
                     rows.append(row)
                     yield row.row()
         if "load" in asked.parts:

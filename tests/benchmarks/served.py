@@ -69,12 +69,13 @@ def rows(servers: Mapping[str, Server], sst: Sst, suffixes: Sequence[str], n: in
                 yield from _measured(servers, sst, question, layout, suffix, n)
 
 
-def twinned(server: Server, limit: Server, sst: Sst, suffixes: Sequence[str], n: int) -> Iterator[Row]:
-    """Yield the rows of a point's year on the file chunked as maps, asked of a server that has its twin."""
-    question = questions(sst)[0]
-    for suffix in suffixes:
-        for row in _measured({"ours": server, "limit": limit}, sst, question, "map", suffix, n):
-            yield row._replace(layout=TWIN)
+def twinned(servers: Mapping[str, Server], sst: Sst, suffixes: Sequence[str], n: int) -> Iterator[Row]:
+    """Yield the rows of a point's year and of a box on the file chunked as maps, where ours has its twin."""
+    point, _, box, *_ = questions(sst)
+    for question in (point, box):
+        for suffix in suffixes:
+            for row in _measured(servers, sst, question, "map", suffix, n):
+                yield row._replace(layout=TWIN)
 
 
 def _measured(

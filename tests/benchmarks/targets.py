@@ -10,6 +10,8 @@ from benchmarks.served import TWIN, Row
 HEAD = "| target | wanted | measured, the worst | met |\n| --- | --- | --- | --- |"
 BINARY = frozenset({"dods", "nc3", "nc"})
 MANY = 100_000
+BOX = "Gulf of Tonkin, 30 days"
+SERIES = "point series, a year"
 
 
 class Target(NamedTuple):
@@ -35,8 +37,10 @@ def of_reader(cases: Sequence[Case]) -> Target:
 
 def targets(rows: Sequence[Row], loads: Sequence[Load]) -> Iterator[Target]:
     """Yield every target that the tables of served requests and of loads can answer."""
+    twinned = [row for row in rows if row.layout == TWIN]
+    rows = [row for row in rows if row.layout != TWIN]
     limited = [row for row in rows if row.peer == "limit"]
-    binary = [row for row in limited if row.suffix in BINARY and row.layout != TWIN]
+    binary = [row for row in limited if row.suffix in BINARY]
     yield _worst("HTTP, binary and NetCDF, CPU over the limit's", binary, lambda row: row.ratio, "≤ 2 ×", 2)
     for name, peers in (
         (
@@ -45,9 +49,12 @@ def targets(rows: Sequence[Row], loads: Sequence[Load]) -> Iterator[Target]:
         ),
         ("plain xarray route", [row for row in rows if row.peer == "plain xarray"]),
     ):
-        for words in ("Gulf of Tonkin, 30 days", "map, one day"):
+        for words in (BOX, "map, one day"):
             asked = [row for row in peers if row.question.name == words]
             yield _worst(f"{name}, CPU over ours, {words}", asked, _times_faster, "≥ 5 ×", 5, least=True)
+    boxes = [row for row in twinned if row.peer != "limit" and row.question.name == BOX]
+    said = f"fastest of all peers, CPU over ours, {BOX}, on the file chunked as maps, with its twin"
+    yield _worst(said, boxes, _times_faster, "≥ 5 ×", 5, least=True)
     pandas = [
         row
         for row in rows
@@ -55,7 +62,7 @@ def targets(rows: Sequence[Row], loads: Sequence[Load]) -> Iterator[Target]:
     ]
     said = "CSV: pandas' CPU over ours, more than 100,000 cells"
     yield _worst(said, pandas, _times_faster, "≥ 15 ×", 15, least=True)
-    series = [row for row in limited if row.layout == TWIN]
+    series = [row for row in twinned if row.peer == "limit" and row.question.name == SERIES]
     said = "point series, a year, on the file chunked as maps, with its twin, ms of CPU"
     yield _worst(said, series, lambda row: row.ours and 1_000 * row.ours.cpu, "≤ 15 ms", 15)
     for start, wanted, bound, least, server in (
