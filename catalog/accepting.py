@@ -65,8 +65,7 @@ class Door:
 
     def _told(self) -> None:
         """Take the connection that waits, or let a process with fewer be before this one."""
-        closed = {transport for transport in self._taken if transport.is_closing()}
-        self._taken -= closed
+        self._taken = {transport for transport in self._taken if not transport.is_closing()}
         if many := len(self._taken) + len(self._taking):
             self._wait((1 + many.bit_length()) * _STEP_SECONDS)
         else:

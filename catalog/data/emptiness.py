@@ -147,9 +147,7 @@ def _nearest(grid: Grid, place: Placed, name: str, longitude: float, latitude: f
         for d in variable.dims
         if d not in centre
     }
-    is_straight = all(
-        grid.dataset.variables[axis].ndim == 1 for axis in pair
-    )  # all beyond an edge is farther
+    is_straight = all(grid.dataset.variables[axis].ndim == 1 for axis in pair)  # then beyond is farther
     found, reached, radius, last = None, 0.0, _FIRST, False
     while True:
         window = _window(variable, grid, pair, centre, radius)

@@ -116,7 +116,7 @@ def test_a_home_that_cannot_be_is_a_sentence(tmp_path):
 
 
 def test_a_harvest_has_nothing_in_memory_that_reads_data(tmp_path):
-    """A portal's descriptions alone, also what follows a harvest: 130 MB fewer, in every process of it."""
+    """A portal's descriptions alone, and what follows a harvest: 170 MB fewer."""
     with replaying(400) as url:
         sources = tmp_path / "sources.toml"
         sources.write_text(f'[[source]]\nid = "portal"\nprotocol = "ckan"\nurl = "{url}"\n')

@@ -126,12 +126,10 @@ def test_linear_is_bilinear_and_misses_what_has_a_missing_corner(known, place, m
     assume(x.min() <= place[0] <= x.max())
     raw = np.moveaxis(raw[:, rows][:, :, columns], 0, -1)
     asked, axes = [place[::-1]], (y[rows], x[columns])
-    gone = RegularGridInterpolator(axes, (raw == FILL).astype("f8"))(asked)[
-        0
-    ]  # a corner without weight is none
-    want = np.where(
-        gone > 0, np.nan, RegularGridInterpolator(axes, np.where(raw == FILL, 0, raw * 0.5))(asked)[0]
-    )
+    # a corner without weight is none
+    gone = RegularGridInterpolator(axes, (raw == FILL).astype("f8"))(asked)[0] > 0
+    filled = RegularGridInterpolator(axes, np.where(raw == FILL, 0, raw * 0.5))(asked)[0]
+    want = np.where(gone, np.nan, filled)
     got = cut(known, coords=f"POINT({place[0]!r} {place[1]!r})", method="linear")
     assert (got.lat.item(), got.lon.item() % 360) == (place[1], pytest.approx(place[0]))
     np.testing.assert_allclose(got.cell.values.ravel(), want, rtol=1e-9)
@@ -161,9 +159,8 @@ def test_an_area_holds_the_centres_that_shapely_finds_in_it(known, corners, hole
         assume(not area.is_empty)
     x, y = centres(known)
     inside = shapely.intersects_xy(area, (x % 360).ravel(), y.ravel()).reshape(x.shape)
-    if (
-        hole and turn
-    ):  # turned, what is no integer is rounded: which side of an edge a centre on it lies is open
+    # turned, what is no integer is rounded: on which side of an edge a centre on it lies is open
+    if hole and turn:
         assume(shapely.distance(area.boundary, shapely.points(x % 360, y)).min() > 1e-9)
     moved = shapely.transform(area, lambda at: at + np.array([turn, 0]))
     coords = json.dumps(shapely.geometry.mapping(moved)) if hole else moved.wkt
