@@ -170,14 +170,21 @@ def _serve(settings: Settings, host: str, port: int, *, workers: int) -> None:
 
 
 def application() -> Any:
-    """Return the ASGI application of the settings in the environment: what `serve` runs, for any ASGI server."""
+    """Return the ASGI application of the settings in the environment: what `serve` runs, for any ASGI server.
+
+    The reading processes import their libraries while this one imports its own.
+    """
     from catalog import tuning
-    from catalog.app import create_app
-    from catalog.service import open_catalog
+    from catalog.data.workers import Nursery
 
     settings = Settings()
     tuning.frugal()
-    app = create_app(open_catalog(settings, configured(settings)))
+    nursery = Nursery()
+    with tuning.loading():
+        from catalog.app import create_app
+        from catalog.service import open_catalog
+
+        app = create_app(open_catalog(settings, configured(settings), nursery))
     tuning.settle()
     return app
 

@@ -19,7 +19,7 @@ from catalog.data.subset import Cut, Limits
 from catalog.data.tallies import Tallies
 from catalog.data.turns import Turns
 from catalog.data.ways import OPENABLE, openables
-from catalog.data.workers import Workers
+from catalog.data.workers import Nursery, Workers
 from catalog.errors import NotSubsettable, TooBusy, TooLarge
 from catalog.estimating import Estimate
 from catalog.healths import Healths
@@ -49,9 +49,12 @@ class Catalog:
         store: Where the records are.
         settings: Limits and places.
         sources: The configured sources, for `sources`.
+        nursery: What makes its reading processes, if that is begun already; the catalog ends it.
     """
 
-    def __init__(self, store: Store, settings: Settings, sources: Sequence[Source] = ()) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, sources: Sequence[Source] = (), nursery: Nursery | None = None
+    ) -> None:
         self.store = store
         self.settings = settings
         self.tallies = Tallies(settings.home / "tallies")
@@ -65,18 +68,14 @@ class Catalog:
         )
         self._estimates = Turns(settings.client_active, settings.client_waiting, ESTIMATES, ESTIMATES)
         self._makers = threading.BoundedSemaphore(settings.makers)
-
-    @cached_property
-    def workers(self) -> Workers:
-        """The processes that read files, begun at their first use."""
-        known = self.settings
-        return Workers(
-            known.readers,
-            seconds=known.read_seconds,
-            memory=known.read_memory,
-            queue=known.queue,
-            max_answer_bytes=known.max_answer_bytes,
+        self.workers = Workers(
+            settings.readers,
+            seconds=settings.read_seconds,
+            memory=settings.read_memory,
+            queue=settings.queue,
+            max_answer_bytes=settings.max_answer_bytes,
             spools=self._spools,
+            begun=nursery,
         )
 
     @cached_property
@@ -100,13 +99,14 @@ class Catalog:
 
     def close(self) -> None:
         """End the reading processes, and let go of the store."""
-        for pool in {"workers", "remote"} & set(vars(self)):
-            getattr(self, pool).close()
+        self.workers.close()
+        if "remote" in vars(self):
+            self.remote.close()
         self.tallies.flush()
         self.store.close()
 
     def warm(self) -> None:
-        """Begin the reading processes, so that no request waits for their start; remove twins of no use."""
+        """Wait until a reading process is there, so that no request does; remove twins of no use."""
         self.workers.run(len, ())
         self.shelf.twins.sweep()
 
@@ -384,7 +384,9 @@ def public(record: Record) -> Record:
     return record.model_copy(update={"distributions": shown})
 
 
-def open_catalog(settings: Settings, sources: Sequence[Source] = ()) -> Catalog:
+def open_catalog(
+    settings: Settings, sources: Sequence[Source] = (), nursery: Nursery | None = None
+) -> Catalog:
     """Open the catalog in the data home, making it where it is not there yet."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    return Catalog(sqlite.open_store(settings.home), settings, sources)
+    return Catalog(sqlite.open_store(settings.home), settings, sources, nursery)

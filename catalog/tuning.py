@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _ARENAS = 2
@@ -16,6 +17,16 @@ HARVESTED_OBJECTS = 100_000
 _TURN_SECONDS = 0.001
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Look for no cycles in the block, which imports much: all that it makes stays, and each look went through it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def settle(new_objects: int = NEW_OBJECTS) -> None:
     """Set up a process for long work; called when everything is loaded.
 
@@ -23,7 +34,6 @@ def settle(new_objects: int = NEW_OBJECTS) -> None:
     every 700 new objects. A thread whose answer from the network is there waits a millisecond for one that
     reckons, not five: two requests at once hold each other up less.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(new_objects, 10, 10)
     sys.setswitchinterval(_TURN_SECONDS)

@@ -32,7 +32,7 @@ import orjson
 
 from catalog.data.places import shown
 from catalog.errors import CatalogError, DataUnreadable, TooLarge
-from catalog.tuning import NEW_OBJECTS
+from catalog.tuning import NEW_OBJECTS, loading
 
 HEADER = struct.Struct("!c?Q")
 PRELOAD = ("netCDF4", "h5py", "xarray", "zarr", "pyarrow.csv", "pyarrow.parquet", "orjson", "cftime")
@@ -70,9 +70,10 @@ def main(control_fd: int, preload: Sequence[str]) -> None:
 def _import(names: Iterable[str]) -> None:
     """Import what workers will need, so that each has it from its birth; what cannot be imported fails there."""
     new = [name for name in names if name not in sys.modules]
-    for name in new:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    with loading():
+        for name in new:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
     if new:
         gc.collect()
         gc.freeze()

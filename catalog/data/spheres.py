@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 RADIUS = 6_371_008.8
 """Metres: the mean radius of the Earth (IUGG; Moritz, Geodetic Reference System 1980, R1)."""
@@ -48,6 +47,13 @@ def distance(
     return metres(np.sqrt(np.sum(apart * apart, axis=-1)))
 
 
+def _tree(points: _Floats) -> Any:
+    """A tree in space of points, (number, 3)."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - a tenth of a server's start, and only grids of two axes have one
+
+    return cKDTree(points)
+
+
 def haversines(
     longitude: float, latitude: float, longitudes: npt.ArrayLike, latitudes: npt.ArrayLike
 ) -> _Floats:
@@ -80,7 +86,7 @@ class Index:
         if self.size > MOST_SINGLE:
             self._places, self._trees = _neighbours(self._x, self._y, places)
         else:
-            self._tree = cKDTree(vectors(self._x[places], self._y[places]))
+            self._tree = _tree(vectors(self._x[places], self._y[places]))
 
     @property
     def held_bytes(self) -> int:
@@ -142,7 +148,7 @@ class _Blocks:
     """
 
     def __init__(self, centres: _Floats, reaches: _Floats, starts: _Indices, counts: _Indices) -> None:
-        self._tree, self._reaches, self._starts, self._counts = cKDTree(centres), reaches, starts, counts
+        self._tree, self._reaches, self._starts, self._counts = _tree(centres), reaches, starts, counts
         self._widest = float(reaches.max())
 
     @property

@@ -83,10 +83,16 @@ class _Worker:
         os.close(self._handle)
 
 
-class _Nursery:
-    """The parent's side of the nursery process."""
+class Nursery:
+    """The program's side of the process that makes workers (`catalog.data.nursery`), begun when this is made.
 
-    def __init__(self, preload: Sequence[str]) -> None:
+    A program that needs it, and has much to import itself, makes it first: both import at the same time.
+
+    Args:
+        preload: Modules that every worker has from its birth.
+    """
+
+    def __init__(self, preload: Sequence[str] = nursery.PRELOAD) -> None:
         self._control, theirs = socket.socketpair()
         fd = theirs.fileno()
         path = [folder for folder in sys.path if isinstance(folder, str)]
@@ -101,6 +107,7 @@ class _Nursery:
         self._control.settimeout(_SPAWN_SECONDS)
 
     def worker(self, modules: Iterable[str]) -> _Worker:
+        """Return a new worker that has some modules more. Raises OSError; EOFError where the process is gone."""
         ours, theirs = socket.socketpair()
         try:
             socket.send_fds(self._control, [" ".join(modules).encode()], [theirs.fileno()])
@@ -116,6 +123,7 @@ class _Nursery:
         return _Worker(ours, fds[0])
 
     def end(self) -> None:
+        """End the process, and with it its workers; it may be called again."""
         self._control.close()
         try:
             self._process.wait(5)
@@ -139,6 +147,7 @@ class Workers:
         most_of_one: Workers at most that work for one key, and calls for it that wait; the others are never held up by
             it alone. None: as for all.
         preload: Modules that every worker has from its birth.
+        begun: A nursery that is there already, which this pool ends; else it begins one with its first worker.
     """
 
     def __init__(  # noqa: PLR0913 - limits, all by name
@@ -153,6 +162,7 @@ class Workers:
         strikes: Strikes | None = None,
         most_of_one: int | None = None,
         preload: Sequence[str] = nursery.PRELOAD,
+        begun: Nursery | None = None,
     ) -> None:
         self._limits = (seconds, memory, max_answer_bytes)
         self._spools = spools or Spools(SPOOL_BYTES)
@@ -165,7 +175,7 @@ class Workers:
         self._modules = {"catalog.errors"}
         self._spawning = threading.Lock()
         self._preload = preload
-        self._nursery: _Nursery | None = None
+        self._nursery = begun
 
     def run(
         self, job: Callable[..., T], *args: Any, key: Hashable = None, slow_seconds: float = STRIKE_SECONDS
@@ -314,14 +324,14 @@ class Workers:
             if self._closed:
                 raise closing()
             if self._nursery is None:
-                self._nursery = _Nursery(self._preload)
+                self._nursery = Nursery(self._preload)
             try:
                 return self._nursery.worker(modules)
             except (OSError, EOFError):
                 if self._closed:
                     raise closing() from None
                 self._nursery.end()
-                self._nursery = _Nursery(self._preload)
+                self._nursery = Nursery(self._preload)
                 return self._nursery.worker(modules)
 
     def _give_back(self, worker: _Worker, *, spent: bool) -> None:
@@ -368,4 +378,4 @@ def _is_silence(problem: CatalogError) -> bool:
     )
 
 
-__all__ = ["Spool", "Workers"]
+__all__ = ["Nursery", "Spool", "Workers"]

@@ -16,7 +16,7 @@ import pytest
 from catalog.data import nursery
 from catalog.data.spools import Spools
 from catalog.data.strikes import Strikes
-from catalog.data.workers import Workers
+from catalog.data.workers import Nursery, Workers
 from catalog.errors import (
     BadRequest,
     CatalogError,
@@ -291,6 +291,23 @@ def test_the_nursery_comes_back(workers):
     workers._nursery._process.wait()
     time.sleep(0.1)
     assert workers.run(double, 4) == 8
+
+
+def parent():
+    return os.getppid()
+
+
+def test_a_pool_takes_a_nursery_that_was_begun_before_and_ends_it():
+    begun = Nursery()
+    with Workers(1, seconds=20, memory=MEMORY, queue=0, begun=begun) as pool:
+        assert pool.run(parent) == begun._process.pid
+    assert begun._process.poll() is not None
+
+
+def test_a_nursery_that_no_pool_used_yet_ends_with_the_pool():
+    begun = Nursery()
+    Workers(1, seconds=20, memory=MEMORY, queue=0, begun=begun).close()
+    assert begun._process.poll() is not None
 
 
 def test_close_ends_a_job_at_work():
