@@ -20,6 +20,8 @@ WAL_RESET_FIXED = (3, 51, 3)
 BUSY_MILLISECONDS = 30_000
 _WRITERS_CACHE = "PRAGMA cache_size=-16000"
 """Kilobytes of pages that a connection which writes keeps: rows by hash and words come to pages all over the file."""
+_LOG_PAGES = 4_000
+"""Pages of the write-ahead log (4 kB each) after which they go to the file: those of indexes change again and again."""
 _STEPS = 1_000  # of SQLite's virtual machine, from one look at the clock to the next
 
 _FIRST = """
@@ -174,7 +176,9 @@ class Database:
             connection = apsw.Connection(str(self._path))
             connection.set_busy_timeout(BUSY_MILLISECONDS)
             _enter_wal(connection)
-            connection.execute("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON")
+            connection.execute(
+                f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint={_LOG_PAGES}"
+            )
             with self._lock:
                 self._open.add(connection)
             self._local.connection = connection
