@@ -178,13 +178,14 @@ def application() -> Any:
     from catalog.data.workers import Nursery
 
     settings = Settings()
+    sources = configured(settings)
     tuning.frugal()
     nursery = Nursery()
     with tuning.loading():
         from catalog.app import create_app
         from catalog.service import open_catalog
 
-        app = create_app(open_catalog(settings, configured(settings), nursery))
+        app = create_app(open_catalog(settings, sources, nursery))
     tuning.settle()
     return app
 
