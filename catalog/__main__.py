@@ -6,7 +6,7 @@ check of which one did not answer.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from catalog.commands import HomeOption, JsonOption, RunsGroup, out, print_json, runs
+from catalog.commands import HomeOption, JsonOption, RunsGroup, out, print_json, runs, write_whole
 from catalog.errors import BadRequest, CatalogError, NotFound
 from catalog.health_command import health
 from catalog.quality_command import quality
@@ -269,21 +269,10 @@ def cut(
     given |= {"indices": indices, "coords": coords, "method": method, "qc": qc, "reduce": reduce}
     with _opened(home) as catalog, _err.status(f"cutting {record_id}"):
         answer = catalog.subset(record_id, subset.parse({k: v for k, v in given.items() if v}), suffix)
-        _write_whole(output, answer.pieces())
+        write_whole(output, answer.pieces())
     for note in answer.notes:
         _err.print(note, highlight=False)
     _err.print(f"{output}: {output.stat().st_size:,} bytes", highlight=False)
-
-
-def _write_whole(output: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file that is there whole or not at all."""
-    partial = output.with_name(f".{output.name}.part")
-    try:
-        with partial.open("wb") as file:
-            file.writelines(pieces)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""The command `bienmo runs`: what harvests did, and what an operator makes of it."""
+"""The command `bienmo runs`: what harvests did, and what an operator makes of it; and what all commands share."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -112,3 +113,14 @@ def print_json(answer: Any) -> None:
 
 
 __all__ = ["PIPE_WIDTH", "HomeOption", "JsonOption", "RunsGroup", "opened", "out", "print_json", "runs"]
+
+
+def write_whole(output: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file that is there whole or not at all. Raises OSError."""
+    partial = output.with_name(f".{output.name}.part")
+    try:
+        with partial.open("wb") as file:
+            file.writelines(pieces)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
