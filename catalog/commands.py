@@ -112,9 +112,6 @@ def print_json(answer: Any) -> None:
     sys.stdout.buffer.write(dump(answer) + b"\n")
 
 
-__all__ = ["PIPE_WIDTH", "HomeOption", "JsonOption", "RunsGroup", "opened", "out", "print_json", "runs"]
-
-
 def write_whole(output: Path, pieces: Iterable[bytes]) -> None:
     """Write a file that is there whole or not at all. Raises OSError."""
     partial = output.with_name(f".{output.name}.part")
@@ -124,3 +121,6 @@ def write_whole(output: Path, pieces: Iterable[bytes]) -> None:
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
+
+
+__all__ = ["PIPE_WIDTH", "HomeOption", "JsonOption", "RunsGroup", "opened", "out", "print_json", "runs", "write_whole"]
