@@ -123,4 +123,14 @@ def write_whole(output: Path, pieces: Iterable[bytes]) -> None:
         partial.unlink(missing_ok=True)
 
 
-__all__ = ["PIPE_WIDTH", "HomeOption", "JsonOption", "RunsGroup", "opened", "out", "print_json", "runs", "write_whole"]
+__all__ = [
+    "PIPE_WIDTH",
+    "HomeOption",
+    "JsonOption",
+    "RunsGroup",
+    "opened",
+    "out",
+    "print_json",
+    "runs",
+    "write_whole",
+]
